@@ -1,0 +1,19 @@
+"""How gunicorn serves the project; the reasons and figures are in specs/002-backend-foundation/research.md."""
+
+import os
+
+bind = f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('PORT') or '8000'}"
+workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+
+# gthread keeps connections alive, which the sync worker does not.
+worker_class = "gthread"
+threads = int(os.environ.get("GUNICORN_THREADS") or 4)
+keepalive = 75
+
+# A title in a cursor can take 800 bytes, which base64 and percent-encoding make longer.
+limit_request_line = 8190
+
+# The project writes its own line for each request: it leaves out the query, which holds search words.
+accesslog = None
+# gunicorn's control socket would let whoever reaches it steer the server; nobody here needs it.
+control_socket_disable = True

@@ -1,0 +1,24 @@
+#!/usr/bin/env python
+"""Django's command line. A wrong setting or a database out of reach is one line, not a traceback."""
+
+import os
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import execute_from_command_line
+from django.db import OperationalError
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "todo_project.settings")
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(f"Configuration: {error}")
+    except OperationalError as error:
+        # psycopg lists one cause for each address it tried; the first says enough.
+        sys.exit(f"Database: {str(error).strip().splitlines()[0]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""A list's query: its filter, its order, and the keyset cursor that goes on where a page ended."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, cast
+from urllib.parse import urlencode
+
+from django.core import signing
+from django.http import HttpRequest, QueryDict
+
+from tasks import statements
+from tasks.statements import TaskRow
+from todo_project.problems import invalid_parameter
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+ORDERINGS = ("-created_at", "created_at", "-updated_at", "updated_at", "title", "-title")
+
+SortKey = Literal["created_at", "updated_at", "title"]
+
+
+def single(query: QueryDict, name: str) -> str | None:
+    """The parameter's value; twice is 422, since nobody can say which was meant."""
+    values = query.getlist(name)
+    if len(values) > 1:
+        raise invalid_parameter(name, "repeated", f"{name} was sent more than once.")
+    if values and "\0" in values[0]:
+        raise invalid_parameter(name, "null_characters_not_allowed", "Null characters are not allowed.")
+    return values[0] if values else None
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """What a client asked of its list, checked."""
+
+    owner: str
+    limit: int = DEFAULT_LIMIT
+    completed: bool | None = None
+    search: str | None = None
+    ordering: str = "-created_at"
+    after: tuple[str, int] | None = None
+
+    @classmethod
+    def parse(cls, owner: str, query: QueryDict) -> "ListQuery":
+        """The query of a request.
+
+        Raises:
+            Problem: 422 `validation_error` for a bad value or one parameter twice, `invalid_cursor` for a cursor
+                that was not made for this user, filter and order.
+        """
+        limit = single(query, "limit")
+        if limit is not None and not (re.fullmatch("[0-9]{1,4}", limit) and 1 <= int(limit) <= MAX_LIMIT):
+            raise invalid_parameter("limit", "out_of_range", f"limit is a whole number from 1 to {MAX_LIMIT}.")
+        completed = single(query, "completed")
+        if completed not in {None, "true", "false"}:
+            raise invalid_parameter("completed", "invalid", "completed is true or false.")
+        ordering = single(query, "ordering")
+        if ordering is not None and ordering not in ORDERINGS:
+            raise invalid_parameter("ordering", "invalid", f"ordering is one of {', '.join(ORDERINGS)}.")
+        parsed = cls(
+            owner=owner,
+            limit=int(limit) if limit is not None else DEFAULT_LIMIT,
+            completed=None if completed is None else completed == "true",
+            search=single(query, "search") or None,
+            ordering=ordering or "-created_at",
+        )
+        cursor = single(query, "cursor")
+        return parsed if cursor is None else parsed.behind(cursor)
+
+    @property
+    def _signer(self) -> signing.Signer:
+        # The salt binds the cursor to the user, the filter and the order: under any other it does not verify.
+        return signing.Signer(salt=repr(("tasks.cursor", self.owner, self.completed, self.search, self.ordering)))
+
+    def behind(self, cursor: str) -> "ListQuery":
+        """The same query, from behind the task that the cursor names."""
+        try:
+            key, task_id = self._signer.unsign_object(cursor)
+        except (signing.BadSignature, ValueError):
+            detail = "This cursor was not made for this user, filter and order. Start again without it."
+            raise invalid_parameter("cursor", "invalid", detail, "invalid_cursor") from None
+        return ListQuery(self.owner, self.limit, self.completed, self.search, self.ordering, (key, task_id))
+
+    def cursor_after(self, task: TaskRow) -> str:
+        """The cursor that goes on behind this task."""
+        key = cast(SortKey, self.ordering.removeprefix("-"))
+        return self._signer.sign_object([task[key], task["id"]])
+
+    def fetch(self, request: HttpRequest) -> tuple[list[TaskRow], str | None]:
+        """One page, and the Link header (RFC 8288) to the next one if there is more to come."""
+        tasks = statements.page(
+            self.owner,
+            limit=self.limit + 1,
+            completed=self.completed,
+            search=self.search,
+            ordering=self.ordering,
+            after=self.after,
+        )
+        if len(tasks) <= self.limit:
+            return tasks, None
+        tasks.pop()
+        parameters = [(name, value) for name, value in request.GET.items() if name != "cursor"]
+        query = urlencode([*parameters, ("cursor", self.cursor_after(tasks[-1]))])
+        return tasks, f'<{request.build_absolute_uri(request.path)}?{query}>; rel="next"'
+
+

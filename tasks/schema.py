@@ -1,0 +1,101 @@
+"""What the OpenAPI document says about the six endpoints beyond their serializers."""
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+
+from tasks.pagination import DEFAULT_LIMIT, MAX_LIMIT, ORDERINGS
+from todo_project.problems import PROBLEMS
+from todo_project.schema import ProblemSerializer
+
+SUCCESS = {"list": 200, "create": 201, "retrieve": 200, "update": 200, "destroy": 204, "complete": 200}
+WITH_BODY = {"create", "update", "complete"}
+EVERY = [401, 403, 404, 406, 500, 503]
+BEYOND = {"list": [422]} | {action: [400, 413, 415, 422] for action in WITH_BODY}
+THROTTLED = [429]
+
+PATH = {
+    "user_id": OpenApiParameter("user_id", {"type": "string", "minLength": 1, "maxLength": 255}, OpenApiParameter.PATH, description="The token's subject."),
+    "task_id": OpenApiParameter("task_id", {"type": "integer", "format": "int64", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH),
+}
+REQUEST_ID = OpenApiParameter(
+    "X-Request-ID", {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[\x21-\x7e]+$"}, OpenApiParameter.HEADER,
+    description="Comes back in the answer and stands in the log; one is made if it is missing.",
+)
+QUERY = [
+    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
+    OpenApiParameter("cursor", {"type": "string"}, description="Opaque; from the Link header of the page before."),
+    OpenApiParameter("completed", OpenApiTypes.BOOL),
+    OpenApiParameter(
+        "search", {"type": "string", "pattern": r"^[^\x00]*$"},
+        description="A part of the title or the description, in either case.",
+    ),
+    OpenApiParameter("ordering", {"type": "string", "enum": list(ORDERINGS), "default": ORDERINGS[0]}),
+]
+
+
+class TaskSchema(AutoSchema):
+    """Names the parameters, headers and every status of each endpoint."""
+
+    def get_operation_id(self) -> str:
+        action = self.view.action
+        return "tasks_list" if action == "list" else f"task_{action}"
+
+    def get_tags(self) -> list[str]:
+        return ["tasks"]
+
+    def get_auth(self) -> list[dict[str, list[str]]]:
+        return [{"bearer": []}]
+
+    def get_override_parameters(self) -> list[OpenApiParameter]:
+        action = self.view.action
+        parameters = [PATH["user_id"]]
+        if action not in {"list", "create"}:
+            parameters.append(PATH["task_id"])
+        if action == "list":
+            parameters += QUERY
+        return [*parameters, REQUEST_ID, *self._response_headers(action)]
+
+    def _response_headers(self, action: str) -> list[OpenApiParameter]:
+        success = SUCCESS[action]
+        statuses = [success, *EVERY, *BEYOND.get(action, []), *THROTTLED]
+
+        def header(name: str, codes: list[int], description: str, **schema: Any) -> OpenApiParameter:
+            return OpenApiParameter(
+                name, {"type": "string", **schema}, OpenApiParameter.HEADER, description=description,
+                required=True, response=codes,
+            )
+
+        headers = [
+            header("X-Request-ID", statuses, "The request's id."),
+            header("Cache-Control", statuses, "Keep it for yourself, and ask again before using it.", enum=["private, no-cache"]),
+            header("WWW-Authenticate", [401], "As RFC 6750, section 3."),
+            header("Retry-After", [429, 503], "Seconds."),
+        ]
+        if action == "list":
+            link = header("Link", [200], 'The next page: `<...>; rel="next"`. Without it this is the last one.')
+            link.required = False
+            headers.append(link)
+        if action == "create":
+            headers.append(header("Location", [201], "The new task's address.", format="uri"))
+        if action == "update":
+            headers.append(header("Content-Location", [200], "The task's address: the body is what was stored.", format="uri"))
+        return headers
+
+    def get_response_serializers(self) -> Any:
+        action = self.view.action
+        success = SUCCESS[action]
+        task = self.view.serializer_class
+        body = None if success == 204 else task(many=True) if action == "list" else task
+        responses: dict[Any, Any] = {success: body}
+        for status in [*EVERY, *BEYOND.get(action, []), *THROTTLED]:
+            codes = [code for code, (of, _) in PROBLEMS.items() if of == status]
+            responses[status, "application/problem+json"] = OpenApiResponse(
+                ProblemSerializer, description=" or ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes)
+            )
+        return responses
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        return False  # The list is a bare array, and says so itself.

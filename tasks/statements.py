@@ -1,0 +1,199 @@
+"""Every statement by which a request reaches a row.
+
+Each function takes the owner first and sends exactly one statement, scoped by that owner; a task comes back as a
+dict that is ready for JSON. PostgreSQL and SQLite run the same text but for the few expressions in `Dialect`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypedDict, cast
+
+from django.db import connection
+
+
+class TaskRow(TypedDict):
+    """A task as clients see it; times are RFC 3339 text in UTC with six digits of microseconds."""
+
+    id: int
+    title: str
+    description: str | None
+    completed: bool
+    user_id: str
+    created_at: str
+    updated_at: str
+
+
+FIELDS = tuple(TaskRow.__annotations__)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What the two databases say differently."""
+
+    now: str
+    # Later than the row's last write, also when the clock stands still or goes back.
+    next_updated_at: str
+    rfc3339: str
+    timestamp: str
+    like: str
+
+    @property
+    def columns(self) -> str:
+        times = ", ".join(self.rfc3339.format(name) for name in ("created_at", "updated_at"))
+        return f"id, title, description, completed, user_id, {times}"
+
+
+POSTGRESQL = Dialect(
+    now="statement_timestamp()",
+    next_updated_at="GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')",
+    rfc3339="to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    timestamp="CAST(%s AS timestamptz)",
+    # The columns sort by code point, in a collation that folds ASCII only; `caseless` folds Unicode.
+    like='{} COLLATE caseless ILIKE %s',
+)
+SQLITE = Dialect(
+    now="clock_timestamp()",
+    next_updated_at="next_updated_at(updated_at)",
+    rfc3339="rfc3339({})",
+    timestamp="stored_timestamp(%s)",
+    like="{} LIKE %s ESCAPE '\\'",
+)
+
+
+# --- SQLite has no clock with microseconds: these run inside its statements ---------------------------------------
+
+
+def _stored(moment: datetime) -> str:
+    return str(moment.astimezone(UTC).replace(tzinfo=None))  # As Django stores it.
+
+
+def _moment(stored: str) -> datetime:
+    moment = datetime.fromisoformat(stored)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def clock_timestamp() -> str:
+    return _stored(datetime.now(UTC))
+
+
+def next_updated_at(updated_at: str) -> str:
+    return _stored(max(datetime.now(UTC), _moment(updated_at) + timedelta(microseconds=1)))
+
+
+def rfc3339(stored: str) -> str:
+    return _moment(stored).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def stored_timestamp(rfc3339_text: str) -> str:
+    return _stored(_moment(rfc3339_text))
+
+
+SQLITE_FUNCTIONS = (clock_timestamp, next_updated_at, rfc3339, stored_timestamp)
+
+
+# --- The statements -----------------------------------------------------------------------------------------------
+
+
+def dialect() -> Dialect:
+    return POSTGRESQL if connection.vendor == "postgresql" else SQLITE
+
+
+def _run(sql: str, parameters: Sequence[Any]) -> list[TaskRow]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return [cast(TaskRow, dict(zip(FIELDS, row, strict=True))) for row in cursor.fetchall()]
+
+
+def page(
+    owner: str,
+    *,
+    limit: int,
+    completed: bool | None = None,
+    search: str | None = None,
+    ordering: str = "-created_at",
+    after: tuple[str, int] | None = None,
+) -> list[TaskRow]:
+    """At most `limit` of the owner's tasks, in order, from behind the task whose sort key and id are `after`.
+
+    `ordering` is `created_at`, `updated_at` or `title`, with `-` for descending; the id breaks ties the same way.
+    """
+    speaks = dialect()
+    key, descending = ordering.removeprefix("-"), ordering.startswith("-")
+    assert key in {"created_at", "updated_at", "title"}
+    where, parameters = ["user_id = %s"], [cast(Any, owner)]
+    if completed is not None:
+        where.append("completed = %s")
+        parameters.append(completed)
+    if search is not None:
+        pattern = "%" + search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        where.append(f"({speaks.like.format('title')} OR {speaks.like.format('description')})")
+        parameters += [pattern, pattern]
+    if after is not None:
+        # A row comparison, which an index on (user_id, key, id) answers from the right place on.
+        placeholder = "%s" if key == "title" else speaks.timestamp
+        where.append(f"({key}, id) {'<' if descending else '>'} ({placeholder}, %s)")
+        parameters += after
+    direction = "DESC" if descending else "ASC"
+    return _run(
+        f"SELECT {speaks.columns} FROM tasks_task WHERE {' AND '.join(where)} "
+        f"ORDER BY {key} {direction}, id {direction} LIMIT %s",
+        [*parameters, limit],
+    )
+
+
+def read(owner: str, task_id: int) -> TaskRow | None:
+    """The owner's task of that id."""
+    rows = _run(f"SELECT {dialect().columns} FROM tasks_task WHERE user_id = %s AND id = %s", [owner, task_id])
+    return rows[0] if rows else None
+
+
+def create(owner: str, *, title: str, description: str | None = None, completed: bool = False) -> TaskRow:
+    """A new task of the owner's."""
+    speaks = dialect()
+    return _run(
+        "INSERT INTO tasks_task (user_id, title, description, completed, created_at, updated_at) "
+        # One reading of the clock for both times.
+        f"SELECT %s, %s, %s, %s, now, now FROM (SELECT {speaks.now} AS now) AS clock "
+        f"RETURNING {speaks.columns}",
+        [owner, title, description, completed],
+    )[0]
+
+
+def update(
+    owner: str,
+    task_id: int,
+    *,
+    title: str,
+    description: str | None = None,
+    set_description: bool = False,
+    completed: bool | None = None,
+) -> TaskRow | None:
+    """Write what was given, keep the rest: the description unless `set_description`, the flag if it is None."""
+    speaks = dialect()
+    rows = _run(
+        "UPDATE tasks_task SET title = %s, "
+        "description = CASE WHEN CAST(%s AS boolean) THEN %s ELSE description END, "
+        f"completed = COALESCE(%s, completed), updated_at = {speaks.next_updated_at} "
+        f"WHERE user_id = %s AND id = %s RETURNING {speaks.columns}",
+        [title, set_description, description, completed, owner, task_id],
+    )
+    return rows[0] if rows else None
+
+
+def complete(owner: str, task_id: int, *, completed: bool | None = None) -> TaskRow | None:
+    """Set the flag, or flip it if `completed` is None; two flips at the same moment both count."""
+    speaks = dialect()
+    rows = _run(
+        f"UPDATE tasks_task SET completed = COALESCE(%s, NOT completed), updated_at = {speaks.next_updated_at} "
+        f"WHERE user_id = %s AND id = %s RETURNING {speaks.columns}",
+        [completed, owner, task_id],
+    )
+    return rows[0] if rows else None
+
+
+def delete(owner: str, task_id: int) -> bool:
+    """Whether there was such a task to delete."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM tasks_task WHERE user_id = %s AND id = %s", [owner, task_id])
+        return cursor.rowcount == 1

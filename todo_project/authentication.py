@@ -1,0 +1,219 @@
+"""From a Better Auth token to a principal. Nothing here touches the database."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
+from rest_framework.request import Request
+from rest_framework_simplejwt.authentication import JWTAuthentication
+
+from todo_project import jwks
+from todo_project.problems import unavailable
+
+LEEWAY_SECONDS = 30
+MAX_SUBJECT = 255
+SIGN_IN_COOKIE = "todo_sign_in"
+MAX_COOKIE_TOKEN = 3500  # Browsers drop a cookie over 4 KiB without a word.
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is asking: the token's subject and nothing else, never staff."""
+
+    subject: str
+    is_authenticated: bool = True
+    is_active: bool = True
+    is_staff: bool = False
+
+    @property
+    def pk(self) -> str:
+        return self.subject
+
+    def __str__(self) -> str:
+        return self.subject
+
+
+# --- Tokens ---------------------------------------------------------------------------------------------------
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    claims = dict(pairs)
+    if len(claims) != len(pairs):
+        raise ValueError("a claim is there twice")
+    return claims
+
+
+class _StrictJWT(jwt.PyJWT):
+    """PyJWT, but a claim that is there twice is refused: two readers could each take another one."""
+
+    def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
+        try:
+            claims = json.loads(decoded["payload"], object_pairs_hook=_unique)
+        except (ValueError, RecursionError) as error:
+            raise jwt.DecodeError("Invalid payload") from error
+        if not isinstance(claims, dict):
+            raise jwt.DecodeError("Invalid payload")
+        return claims
+
+
+_jwt = _StrictJWT()
+_key_set: jwks.KeySet | None = None
+
+
+def key_set() -> jwks.KeySet:
+    """The process's cache of keys, for the configured address."""
+    global _key_set
+    if _key_set is None or _key_set.url != settings.BETTER_AUTH_JWKS_URL:
+        _key_set = jwks.KeySet(settings.BETTER_AUTH_JWKS_URL)
+    return _key_set
+
+
+def invalid(detail: str) -> AuthenticationFailed:
+    return AuthenticationFailed(detail, "token_invalid")
+
+
+def verify(raw: bytes) -> dict[str, Any]:
+    """The claims of a token that Better Auth, or whoever has its secret, signed for an API.
+
+    HS256 is tried with the shared secrets alone, an asymmetric algorithm with the key of the token's `kid` alone.
+    `exp` must be an integer, `sub` a string of 1 to 255 characters; 30 seconds of clock difference are allowed.
+
+    Raises:
+        AuthenticationFailed: `token_expired`, or `token_invalid` for everything else that is wrong with it.
+        Problem: 503, the key server is out of reach and the key is not known.
+    """
+    try:
+        header = jwt.get_unverified_header(raw)
+        algorithm = header.get("alg")
+        if header.get("typ", "JWT") != "JWT":
+            # Better Auth signs its session cookie with the same key, and tells it apart by this.
+            raise invalid("The token is not one for an API.")
+        if algorithm == "HS256" and settings.BETTER_AUTH_SECRETS:
+            claims = _verify_shared(raw)
+        elif algorithm in jwks.ALGORITHMS and settings.BETTER_AUTH_JWKS_URL:
+            claims = _verify_published(raw, algorithm, header.get("kid"))
+        else:
+            raise invalid("The token is signed in a way this service does not take.")
+    except jwt.ExpiredSignatureError:
+        raise AuthenticationFailed("The token has expired.", "token_expired") from None
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
+        # PyJWT lets some malformed tokens through to int(), bytes and the like.
+        raise invalid("The token is not valid here.") from None
+
+    if type(claims["exp"]) is not int:
+        raise invalid("The token's exp is not an integer.")
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 1 <= len(subject) <= MAX_SUBJECT:
+        raise invalid("The token's sub is not a string of 1 to 255 characters.")
+    if any(character in "/\0" or "\ud800" <= character <= "\udfff" for character in subject):
+        raise invalid("The token's sub has a character that no user id has.")
+    return claims
+
+
+def _verify_shared(raw: bytes) -> dict[str, Any]:
+    for secret in settings.BETTER_AUTH_SECRETS[:-1]:
+        try:
+            return _decode(raw, secret, "HS256", settings.BETTER_AUTH_ISSUER, settings.BETTER_AUTH_AUDIENCE)
+        except jwt.InvalidSignatureError:
+            continue  # Signed before or after a rotation.
+    last = settings.BETTER_AUTH_SECRETS[-1]
+    return _decode(raw, last, "HS256", settings.BETTER_AUTH_ISSUER, settings.BETTER_AUTH_AUDIENCE)
+
+
+def _verify_published(raw: bytes, algorithm: str, kid: object) -> dict[str, Any]:
+    if not isinstance(kid, str):
+        raise invalid("The token names no key.")
+    try:
+        key = key_set().get(kid)
+    except jwks.KeyServerUnavailable:
+        raise unavailable("The key server is out of reach, so the token cannot be verified. Try again.") from None
+    if key is None or key.algorithm_name != algorithm:
+        raise invalid("The token's key is not one of Better Auth's.")
+    return _decode(raw, key, algorithm, settings.BETTER_AUTH_JWKS_ISSUER, settings.BETTER_AUTH_JWKS_AUDIENCE)
+
+
+def _decode(raw: bytes, key: str | jwt.PyJWK, algorithm: str, issuer: str, audience: str) -> dict[str, Any]:
+    return _jwt.decode(
+        raw,
+        key,
+        algorithms=[algorithm],
+        issuer=issuer or None,
+        audience=audience or None,
+        leeway=LEEWAY_SECONDS,
+        options={
+            "require": ["exp", "sub"] + ["iss"] * bool(issuer) + ["aud"] * bool(audience),
+            "verify_aud": bool(audience),
+            "verify_iss": bool(issuer),
+        },
+    )
+
+
+# --- DRF's seams ----------------------------------------------------------------------------------------------
+
+
+class BetterAuthAuthentication(JWTAuthentication):
+    """`Authorization: Bearer <token>` (RFC 6750), cut as simplejwt's class is; the scheme's case does not matter."""
+
+    www_authenticate_realm = "todo"
+
+    def get_raw_token(self, header: bytes) -> bytes | None:
+        scheme, _, token = header.strip().partition(b" ")
+        if scheme.lower() != b"bearer":
+            return None  # Another scheme, a proxy's own perhaps: not ours to judge.
+        token = token.strip()
+        if not token:
+            # It meant to sign in: a cookie must not answer in the token's place.
+            raise NotAuthenticated
+        return token
+
+    def get_validated_token(self, raw_token: bytes) -> dict[str, Any]:  # type: ignore[override]
+        return verify(raw_token)
+
+    def get_user(self, validated_token: dict[str, Any]) -> Principal:  # type: ignore[override]
+        return Principal(validated_token["sub"])
+
+
+class SignInCookieAuthentication(BaseAuthentication):
+    """The browsable API's sign-in: the same token, out of a signed cookie, with CSRF enforced."""
+
+    def authenticate(self, request: Request) -> tuple[Principal, dict[str, Any]] | None:
+        raw = cookie_token(request)
+        if raw is None:
+            return None
+        try:
+            claims = verify(raw)
+        except AuthenticationFailed:
+            return None  # A person whose token has ended is a person who has not signed in.
+        check = CSRFCheck(lambda _: None)
+        check.process_request(request)
+        if check.process_view(request, None, (), {}):
+            raise PermissionDenied("The page's CSRF token is missing or wrong. Load the page again.")
+        return Principal(claims["sub"]), claims
+
+
+def cookie_token(request: HttpRequest | Request) -> bytes | None:
+    """The token in the sign-in cookie, if the cookie is ours; not yet verified."""
+    try:
+        return signing.get_cookie_signer(salt=SIGN_IN_COOKIE).unsign(request.COOKIES[SIGN_IN_COOKIE]).encode()
+    except (KeyError, signing.BadSignature, UnicodeEncodeError):
+        return None
+
+
+def set_sign_in_cookie(response: HttpResponse, raw: str, claims: dict[str, Any]) -> None:
+    """Keep the token in the browser for as long as it is valid."""
+    response.set_signed_cookie(
+        SIGN_IN_COOKIE,
+        raw,
+        salt=SIGN_IN_COOKIE,
+        max_age=max(0, claims["exp"] - int(time.time())),
+        httponly=True,
+        samesite="Lax",
+        secure=settings.HTTPS,
+    )

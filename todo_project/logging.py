@@ -1,0 +1,40 @@
+"""Log lines that carry the request's id and nothing a user wrote."""
+
+import logging
+import traceback
+from contextvars import ContextVar
+from types import TracebackType
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+
+class RequestIDFilter(logging.Filter):
+    """Puts the id of the request being served on each record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = request_id.get()
+        return True
+
+
+class LineFormatter(logging.Formatter):
+    """`time level logger [request id] message`, one line but for tracebacks.
+
+    An exception is written as its class and its frames, without its message: a database's message quotes the row,
+    and with it a title.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s")
+
+    def formatException(
+        self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+    ) -> str:
+        lines: list[str] = []
+        error: BaseException | None = ei[1]
+        while error is not None:
+            frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+            state = getattr(error, "sqlstate", None)
+            kind = f"{type(error).__module__}.{type(error).__qualname__}" + (f" (SQLSTATE {state})" if state else "")
+            lines.append(f"{kind}\n{frames}")
+            error = error.__cause__ or error.__context__
+        return "\ncaused by ".join(lines)

@@ -1,0 +1,88 @@
+"""What happens around every request: its id, its log line, the host check; and the admin's own middleware."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from urllib.parse import quote
+
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+
+from todo_project.logging import request_id
+from todo_project.problems import problem_response
+
+logger = logging.getLogger("todo_project.request")
+
+SANE_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+
+
+class RequestMiddleware:
+    """Outermost: gives each request an id, refuses a foreign Host, logs one line, completes the headers."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        started = time.perf_counter()
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id.set(given if SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+        response = self.answer(request)
+
+        response["X-Request-ID"] = request_id.get()
+        if request.path_info.startswith("/api/"):
+            response["Cache-Control"] = "private, no-cache"
+        if isinstance(response, HttpResponse) and "Content-Length" not in response:
+            response["Content-Length"] = str(len(response.content))
+            if request.method == "HEAD":
+                response.content = b""
+        # The path alone: the query holds search words. Quoted, so that no path can forge a line.
+        logger.info(
+            "%s %s %d %.1fms",
+            quote(request.method or "", safe=""),
+            quote(request.path_info, safe="/"),
+            response.status_code,
+            (time.perf_counter() - started) * 1000,
+        )
+        return response
+
+    def answer(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info not in HEALTH_PATHS:
+            try:
+                request.get_host()
+            except DisallowedHost:
+                return problem_response(request, 400, "bad_request", "This service does not answer to that host name.")
+        response = self.get_response(request)
+        if isinstance(response, HttpResponseNotAllowed):
+            detail = f"{request.method} is not allowed here."
+            return problem_response(request, 405, "method_not_allowed", detail, {"Allow": response["Allow"]})
+        return response
+
+
+class AdminOnly:
+    """Keeps a middleware to the admin's pages: an operator's session is not even read anywhere else."""
+
+    get_response: Callable[[HttpRequest], HttpResponseBase]
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.startswith("/admin/"):
+            return super().__call__(request)  # type: ignore[misc]
+        return self.get_response(request)
+
+
+class AdminSessionMiddleware(AdminOnly, SessionMiddleware):
+    """Sessions, in the admin alone."""
+
+
+class AdminAuthenticationMiddleware(AdminOnly, AuthenticationMiddleware):
+    """`request.user` from the session, in the admin alone."""
+
+
+class AdminMessageMiddleware(AdminOnly, MessageMiddleware):
+    """One-time messages, in the admin alone."""

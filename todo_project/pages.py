@@ -1,0 +1,87 @@
+"""The pages beside the API: what is here, sign-in and sign-out."""
+
+from urllib.parse import quote
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+from rest_framework.exceptions import AuthenticationFailed
+
+from todo_project.authentication import MAX_COOKIE_TOKEN, SIGN_IN_COOKIE, cookie_token, set_sign_in_cookie, verify
+from todo_project.problems import RETRY_AFTER_SECONDS, Problem, wants_html
+
+
+def signed_in_subject(request: HttpRequest) -> str | None:
+    """Who has signed in to the pages, as far as the cookie says and the token still holds."""
+    raw = cookie_token(request)
+    try:
+        return verify(raw)["sub"] if raw else None
+    except (AuthenticationFailed, Problem):
+        return None
+
+
+def tasks_path(subject: str) -> str:
+    return f"/api/{quote(subject, safe='')}/tasks"
+
+
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    """What is here, for people and for programs."""
+    links = {
+        "tasks": "/api/{user_id}/tasks",
+        "documentation": "/docs",
+        "openapi": "/openapi.json",
+        "login": "/login",
+        "admin": "/admin/",
+        "health": "/healthz",
+        "readiness": "/readyz",
+    }
+    if not wants_html(request):
+        response: HttpResponse = JsonResponse(links)
+    else:
+        subject = signed_in_subject(request)
+        tasks = tasks_path(subject) if subject else None
+        response = render(request, "index.html", {"subject": subject, "tasks": tasks})
+    response["Vary"] = "Accept, Cookie"
+    return response
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def login(request: HttpRequest) -> HttpResponse:
+    """Sign in to the browsable API by pasting a token, which is checked as any other."""
+    destination = request.POST.get("next") or request.GET.get("next", "")
+    error, status = None, 200
+    if request.method == "POST":
+        raw = request.POST.get("token", "").strip().removeprefix("Bearer ").strip()
+        try:
+            if len(raw) > MAX_COOKIE_TOKEN:
+                raise AuthenticationFailed("This token is too long for a browser's cookie.")
+            claims = verify(raw.encode("utf-8", "replace"))
+        except AuthenticationFailed as failure:
+            error, status = str(failure.detail), 401
+        except Problem as problem:
+            error, status = str(problem.detail), problem.status_code
+        else:
+            if not url_has_allowed_host_and_scheme(destination, None, require_https=request.is_secure()):
+                destination = tasks_path(claims["sub"])
+            response: HttpResponse = HttpResponseRedirect(destination)
+            set_sign_in_cookie(response, raw, claims)
+            return response
+    response = render(request, "login.html", {"error": error, "next": destination}, status=status)
+    if status == 503:
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    elif status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="todo", error="invalid_token"'
+    return response
+
+
+@never_cache
+@require_http_methods(["POST"])
+def logout(request: HttpRequest) -> HttpResponse:
+    """Forget the token."""
+    response = HttpResponseRedirect("/")
+    response.delete_cookie(SIGN_IN_COOKIE, samesite="Lax")
+    return response

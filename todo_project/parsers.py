@@ -1,0 +1,102 @@
+"""Request bodies: strict JSON for programs, forms for the pages of the browsable API."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.http import parse_header_parameters
+from rest_framework import parsers
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
+
+from todo_project.authentication import SIGN_IN_COOKIE
+from todo_project.problems import Problem
+
+MAX_DRAINED_BYTES = 4 * 1024 * 1024
+
+
+def refuse_too_large(stream: IO[bytes], context: Mapping[str, Any]) -> None:
+    """413 for a body over the bound, read to its end up to 4 MiB: a client still sending would miss the answer."""
+    length = int(context["request"].META.get("CONTENT_LENGTH") or 0)
+    if length <= settings.MAX_BODY_BYTES:
+        return
+    left = min(length, MAX_DRAINED_BYTES)
+    while left > 0 and (chunk := stream.read(min(left, 64 * 1024))):
+        left -= len(chunk)
+    detail = f"A body may have at most {settings.MAX_BODY_BYTES} bytes."
+    raise Problem(413, "payload_too_large", detail)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is there twice")
+    return members
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is out of range")
+    return number
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+class JSONParser(BaseParser):
+    """JSON as RFC 8259 has it: UTF-8, finite numbers, no member twice. Anything else is 400."""
+
+    media_type = "application/json"
+    renderer_class = JSONRenderer
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        assert parser_context is not None
+        charset = parse_header_parameters(media_type or "")[1].get("charset", "utf-8")
+        if charset.lower() not in {"utf-8", "utf8"}:
+            raise UnsupportedMediaType(media_type or "", "JSON is UTF-8.")
+        refuse_too_large(stream, parser_context)
+        try:
+            text = stream.read().decode()
+            return json.loads(
+                text, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant
+            )
+        except RecursionError:
+            raise ParseError("The body is nested too deep.") from None
+        except json.JSONDecodeError as error:
+            raise ParseError(f"The body is not JSON: {error.msg}, at character {error.pos}.") from None
+        except UnicodeDecodeError:
+            raise ParseError("The body is not UTF-8.") from None
+        except ValueError as error:
+            raise ParseError(f"The body is not JSON: {error}.") from None
+
+
+class FormParser(parsers.FormParser):
+    """A form from one of our own pages."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        refuse_too_large(stream, parser_context)
+        return super().parse(stream, media_type, parser_context)
+
+
+class MultiPartParser(parsers.MultiPartParser):
+    """A multipart form from one of our own pages."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        refuse_too_large(stream, parser_context)
+        return super().parse(stream, media_type, parser_context)
+
+
+def parsers_for(request: HttpRequest | None, classes: Sequence[type[BaseParser]]) -> list[BaseParser]:
+    """Forms are taken from a browser that signed in to our pages, and never along with a Bearer token."""
+    from_page = (
+        request is not None and SIGN_IN_COOKIE in request.COOKIES and "HTTP_AUTHORIZATION" not in request.META
+    )
+    return [parser() for parser in classes if from_page or issubclass(parser, JSONParser)]

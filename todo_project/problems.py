@@ -1,0 +1,221 @@
+"""Every error, from every layer, as an RFC 9457 problem document."""
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils.http import urlencode
+from rest_framework import exceptions
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.serializer_helpers import ReturnDict
+
+from todo_project.logging import request_id
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 1
+# Every `code` there is: its status, and what it tells. /docs shows this table, and `type` points into it.
+PROBLEMS: dict[str, tuple[int, str]] = {
+    "parse_error": (400, "The body is not JSON, not UTF-8, or nested too deep."),
+    "bad_request": (400, "The request is malformed, or its Host is not one of ours."),
+    "not_authenticated": (401, "There was no token. Send it as Authorization: Bearer ..."),
+    "token_expired": (401, "The token has expired. Get a fresh one from Better Auth and send the request again."),
+    "token_invalid": (401, "The token is not one that this service accepts. Sign in again."),
+    "permission_denied": (403, "The path belongs to another user, or a page's CSRF token is missing."),
+    "not_found": (404, "There is no such task, or nothing at this address."),
+    "method_not_allowed": (405, "The Allow header lists what this address takes."),
+    "not_acceptable": (406, "Answers are application/json, or text/html for browsers."),
+    "payload_too_large": (413, "The body has more than 256 KiB."),
+    "unsupported_media_type": (415, "Send the body as application/json."),
+    "validation_error": (422, "The request was understood, and refused; errors says which member or parameter is at fault."),
+    "invalid_cursor": (422, "The cursor was not made for this user, filter and order. Start again without it."),
+    "throttled": (429, "Too many requests. Retry-After says how long to wait."),
+    "internal_error": (500, "A bug of ours. The request_id tells the operators where to look."),
+    "service_unavailable": (503, "The database or the key server is out of reach. Retry-After says when to try again."),
+}
+DATABASE_AWAY = "The database is out of reach. Nothing was lost; try again."
+
+
+class Problem(exceptions.APIException):
+    """An error with a status, a code for programs, and where it helps the members or headers at fault."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: list[dict[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail, code)
+        self.status_code = status
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+
+def invalid_parameter(name: str, code: str, detail: str, problem: str = "validation_error") -> Problem:
+    """422 for a query parameter that was understood and refused."""
+    return Problem(422, problem, detail, [{"parameter": name, "code": code, "detail": detail}])
+
+
+def unavailable(detail: str) -> Problem:
+    """503: something below us is out of reach, and the same request may work in a moment."""
+    return Problem(503, "service_unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def problem_document(
+    status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """The members of RFC 9457 and ours: `code`, `request_id` and, for validation, `errors`."""
+    document: dict[str, Any] = {
+        "type": f"/docs#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id.get(),
+    }
+    if errors:
+        document["errors"] = errors
+    return document
+
+
+def wants_html(request: HttpRequest) -> bool:
+    """Whether the client asked for HTML by name and did not rather have JSON."""
+    return "text/html" in request.META.get("HTTP_ACCEPT", "") and (
+        request.get_preferred_type(["text/html", "application/json", "application/problem+json"]) == "text/html"
+    )
+
+
+def problem_response(
+    request: HttpRequest, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """A problem from outside of DRF: a page for who asked for HTML, a problem document for everybody else."""
+    document = problem_document(status, code, detail)
+    if wants_html(request):
+        response = render(request, "problem.html", document, status=status)
+    else:
+        response = HttpResponse(orjson.dumps(document), status=status, content_type="application/problem+json")
+    for name, value in (headers or {}).items():
+        response[name] = value
+    return response
+
+
+# --- DRF ------------------------------------------------------------------------------------------------------
+
+CODES = {
+    400: "parse_error",
+    403: "permission_denied",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    415: "unsupported_media_type",
+    429: "throttled",
+}
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponseBase | None:
+    """DRF's exception handler. What it does not know is a bug: it goes on to `server_error`."""
+    request: Request = context["request"]
+    html = getattr(getattr(request, "accepted_renderer", None), "format", None) == "api"
+    headers: dict[str, str] = {}
+    errors: list[dict[str, str]] | None = None
+    serializer = None
+
+    if isinstance(exc, OperationalError | InterfaceError):
+        logger.error("Database out of reach", exc_info=exc)
+        exc = unavailable(DATABASE_AWAY)
+
+    if isinstance(exc, Problem):
+        status, code, detail = exc.status_code, str(exc.get_codes()), str(exc.detail)
+        errors, headers = exc.errors, exc.headers
+    elif isinstance(exc, exceptions.ValidationError):
+        status, code, detail = 422, "validation_error", "The request was understood, and refused; errors says why."
+        errors = list(validation_errors(exc.detail))
+        serializer = getattr(exc.detail, "serializer", None)
+    elif isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        if html and request.method in {"GET", "HEAD"} and "HTTP_AUTHORIZATION" not in request.META:
+            return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({'next': request.get_full_path()})}")
+        status, code, detail = 401, str(exc.get_codes()), str(exc.detail)
+        headers["WWW-Authenticate"] = 'Bearer realm="todo"'
+        if code != "not_authenticated":
+            headers["WWW-Authenticate"] += f', error="invalid_token", error_description="{detail}"'
+    elif isinstance(exc, exceptions.APIException):
+        status = exc.status_code
+        code, detail = CODES[status], str(exc.detail)
+        if isinstance(exc, exceptions.Throttled):
+            headers["Retry-After"] = str(max(1, int(exc.wait or 1)))
+    elif isinstance(exc, Http404):
+        status, code, detail = 404, "not_found", "There is no such task."
+    elif isinstance(exc, PermissionDenied):
+        status, code, detail = 403, "permission_denied", "You may not do this."
+    elif isinstance(exc, RequestDataTooBig):
+        status, code, detail = 413, "payload_too_large", f"A body may have at most {settings.MAX_BODY_BYTES} bytes."
+    elif isinstance(exc, SuspiciousOperation | BadRequest):
+        status, code, detail = 400, "bad_request", "The request is malformed."
+    else:
+        return None
+
+    document: dict[str, Any] = problem_document(status, code, detail, errors)
+    if serializer is not None:
+        # The browsable API finds the form here, and shows each error beside its field.
+        document = ReturnDict(document, serializer=serializer)
+    return Response(
+        document, status=status, headers=headers, content_type=None if html else "application/problem+json"
+    )
+
+
+def validation_errors(detail: Any, pointer: str = "") -> Iterator[dict[str, str]]:
+    """DRF's nested details as a flat list, each with a JSON pointer (RFC 6901) to the member at fault."""
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            below = "" if name == "non_field_errors" else "/" + str(name).replace("~", "~0").replace("/", "~1")
+            yield from validation_errors(inner, pointer + below)
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield from validation_errors(inner, pointer)
+    else:
+        yield {"pointer": pointer, "code": detail.code, "detail": str(detail)}
+
+
+# --- Django's own: what never reaches a view, or breaks in one --------------------------------------------------
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, RequestDataTooBig):
+        detail = f"A body may have at most {settings.MAX_BODY_BYTES} bytes."
+        return problem_response(request, 413, "payload_too_large", detail)
+    return problem_response(request, 400, "bad_request", "The request is malformed.")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return problem_response(request, 403, "permission_denied", "You may not do this.")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    detail = "The page's CSRF token is missing or wrong. Load the page again, with cookies allowed."
+    return problem_response(request, 403, "permission_denied", detail)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return problem_response(request, 404, "not_found", "There is nothing at this address.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return problem_response(
+            request, 503, "service_unavailable", DATABASE_AWAY, {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        )
+    return problem_response(
+        request, 500, "internal_error", "Something went wrong on our side. The request id tells the operators where."
+    )

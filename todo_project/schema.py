@@ -1,0 +1,55 @@
+"""The OpenAPI document at /openapi.json and the interactive page at /docs."""
+
+from functools import cache
+from typing import Any
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+from rest_framework import serializers
+
+from todo_project.problems import PROBLEMS
+
+
+class FieldProblemSerializer(serializers.Serializer[Any]):
+    """What is wrong with one member, parameter or header; exactly one of the three is named."""
+
+    pointer = serializers.CharField(required=False, help_text="JSON pointer (RFC 6901) to a member of the body.")
+    parameter = serializers.CharField(required=False, help_text="A query parameter.")
+    header = serializers.CharField(required=False, help_text="A request header.")
+    code = serializers.CharField(help_text="Stable, for programs.")
+    detail = serializers.CharField(help_text="For people.")
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """An error as RFC 9457 has it."""
+
+    type = serializers.CharField(help_text="/docs#<code>")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.ChoiceField(list(PROBLEMS), help_text="Stable, for programs.")
+    request_id = serializers.CharField()
+    errors = FieldProblemSerializer(many=True, required=False)
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document; it is made once in a process."""
+    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return schema
+
+
+@require_safe
+def openapi(request: HttpRequest) -> HttpResponse:
+    """The OpenAPI document, for programs."""
+    return HttpResponse(orjson.dumps(document()), content_type="application/json")
+
+
+@require_safe
+def docs(request: HttpRequest) -> HttpResponse:
+    """The OpenAPI document, for people; and what each problem code means."""
+    problems = [{"code": code, "status": status, "meaning": text} for code, (status, text) in PROBLEMS.items()]
+    return render(request, "docs.html", {"problems": problems})

@@ -1,0 +1,328 @@
+"""The one settings file. The environment is read here (gunicorn.conf.py reads its own three) and nowhere else.
+
+A variable that is missing or makes no sense stops the start, by its name.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from dotenv import load_dotenv
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+load_dotenv(BASE_DIR / ".env")  # The environment wins over the file.
+
+MINIMUM_SECRET_BYTES = 32
+# Published defaults and the placeholders of tutorials. Whoever knows the secret can sign in as anybody.
+WEAK_SECRETS = frozenset(
+    {
+        "better-auth-secret-12345678901234567890",
+        "better-auth-secret-123456789012345678901234567890",
+        "your-super-secret-key-change-in-production",
+        "your-secret-key-at-least-32-characters-long",
+        "change-me-change-me-change-me-change-me",
+    }
+)
+
+
+def env(name: str, default: str = "") -> str:
+    """The variable without surrounding blanks; one that is set to nothing counts as not set."""
+    return os.environ.get(name, "").strip() or default
+
+
+def env_bool(name: str) -> bool:
+    value = env(name, "false").lower()
+    if value not in {"true", "false"}:
+        raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
+    return value == "true"
+
+
+def env_list(name: str) -> list[str]:
+    return [item.strip() for item in env(name).split(",") if item.strip()]
+
+
+def env_url(name: str, default: str = "") -> str:
+    value = env(name, default)
+    if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+        raise ImproperlyConfigured(f"{name} must be an http or https address, not {value!r}.")
+    return value
+
+
+def strong(name: str, secret: str) -> str:
+    """The secret, if it is no published one and hard to guess."""
+    if len(secret.encode()) < MINIMUM_SECRET_BYTES:
+        raise ImproperlyConfigured(f"{name} must have at least {MINIMUM_SECRET_BYTES} bytes: openssl rand -base64 32")
+    if secret.lower() in WEAK_SECRETS or len(set(secret)) < 8:
+        raise ImproperlyConfigured(f"{name} is a well-known or trivial secret: openssl rand -base64 32")
+    return secret
+
+
+# --- Tokens ---------------------------------------------------------------------------------------------------
+
+
+def shared_secrets() -> list[str]:
+    """The secrets HS256 tokens may be signed with, the current one first.
+
+    BETTER_AUTH_SECRETS ("2:new,1:old") overrides BETTER_AUTH_SECRET, as it does in Better Auth.
+    """
+    if env("BETTER_AUTH_SECRETS"):
+        secrets = []
+        for entry in env_list("BETTER_AUTH_SECRETS"):
+            version, colon, secret = entry.partition(":")
+            if not (colon and version.strip().isdecimal()):
+                raise ImproperlyConfigured('BETTER_AUTH_SECRETS must look like "2:new,1:old": a number, a colon, a secret.')
+            secrets.append(strong("BETTER_AUTH_SECRETS", secret.strip()))
+        return secrets
+    if env("BETTER_AUTH_SECRET"):
+        return [strong("BETTER_AUTH_SECRET", os.environ["BETTER_AUTH_SECRET"])]  # Better Auth does not trim it either.
+    return []
+
+
+def origin(url: str) -> str:
+    """Scheme, host in lower case, and a port that is not the scheme's own: what Better Auth writes as iss and aud."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in {None, default} else "")
+
+
+BETTER_AUTH_SECRETS = shared_secrets()
+BETTER_AUTH_URL = env_url("BETTER_AUTH_URL").rstrip("/")
+_origin = origin(BETTER_AUTH_URL) if BETTER_AUTH_URL else ""
+# A path in its address is where Better Auth lives; without one that is /api/auth.
+_base = f"{_origin}{urlsplit(BETTER_AUTH_URL).path or '/api/auth'}" if BETTER_AUTH_URL else ""
+# Where these two were set by their own names they bind every token; from BETTER_AUTH_URL, asymmetric ones only.
+BETTER_AUTH_ISSUER = env("BETTER_AUTH_ISSUER")
+BETTER_AUTH_AUDIENCE = env("BETTER_AUTH_AUDIENCE")
+BETTER_AUTH_JWKS_ISSUER = BETTER_AUTH_ISSUER or _origin
+BETTER_AUTH_JWKS_AUDIENCE = BETTER_AUTH_AUDIENCE or _origin
+BETTER_AUTH_JWKS_URL = env_url("BETTER_AUTH_JWKS_URL", f"{_base}/jwks" if _base else "")
+
+if not BETTER_AUTH_SECRETS and not BETTER_AUTH_JWKS_URL:
+    raise ImproperlyConfigured(
+        "No way to verify a token: set BETTER_AUTH_SECRET (the frontend's) or BETTER_AUTH_URL (its address)."
+    )
+
+# --- Django ---------------------------------------------------------------------------------------------------
+
+if not env("DJANGO_SECRET_KEY"):
+    raise ImproperlyConfigured("DJANGO_SECRET_KEY is not set: openssl rand -base64 48")
+SECRET_KEY = strong("DJANGO_SECRET_KEY", env("DJANGO_SECRET_KEY"))
+DEBUG = False
+HTTPS = env_bool("DJANGO_HTTPS")
+ALLOWED_HOSTS = env_list("DJANGO_ALLOWED_HOSTS")
+if not ALLOWED_HOSTS:
+    raise ImproperlyConfigured("DJANGO_ALLOWED_HOSTS is not set: the host names this service answers to, with commas between.")
+
+INSTALLED_APPS = [
+    "todo_project",
+    "tasks",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+
+MIDDLEWARE = [
+    "todo_project.middleware.RequestMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "todo_project.middleware.AdminSessionMiddleware",
+    "todo_project.middleware.AdminAuthenticationMiddleware",
+    "todo_project.middleware.AdminMessageMiddleware",
+]
+
+ROOT_URLCONF = "todo_project.urls"
+WSGI_APPLICATION = "todo_project.wsgi.application"
+APPEND_SLASH = False  # A redirect would lose the body of a POST.
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False  # One language: error details are part of the contract.
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Database -------------------------------------------------------------------------------------------------
+
+
+def database() -> dict:
+    if not env("DATABASE_URL"):
+        raise ImproperlyConfigured("DATABASE_URL is not set: postgresql://user:password@host/name, or sqlite:///db.sqlite3")
+    try:
+        config = dict(dj_database_url.parse(env("DATABASE_URL")))
+    except (ValueError, dj_database_url.ParseError):
+        # The address holds a password, so it is not repeated here.
+        raise ImproperlyConfigured("DATABASE_URL is no database address Django understands.") from None
+    options: dict = config.setdefault("OPTIONS", {})
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["NAME"] = BASE_DIR / config["NAME"]  # An absolute name stays as it is.
+        # WAL lets readers go on beside the writer. A transaction takes the write lock at its start, so that it
+        # waits for its turn and never fails half way.
+        options.update(
+            transaction_mode="IMMEDIATE", timeout=5, init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"
+        )
+    elif config["ENGINE"] == "django.db.backends.postgresql":
+        # todo_project.connections looks at the socket before each request, so that a connection may be kept.
+        config["CONN_MAX_AGE"] = None
+        config["DISABLE_SERVER_SIDE_CURSORS"] = True  # A pooler in transaction mode does not carry them.
+        for option, value in {
+            "connect_timeout": 5,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+        }.items():
+            options.setdefault(option, value)
+    else:
+        raise ImproperlyConfigured("DATABASE_URL must name PostgreSQL or SQLite.")
+    return config
+
+
+DATABASES = {"default": database()}
+
+# --- The API --------------------------------------------------------------------------------------------------
+
+MAX_BODY_BYTES = 256 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+
+THROTTLE_RATE = env("THROTTLE_RATE")
+if THROTTLE_RATE:
+    _number, _, _period = THROTTLE_RATE.partition("/")
+    if not (_number.isdecimal() and int(_number) and _period in {"second", "minute", "hour", "day"}):
+        raise ImproperlyConfigured("THROTTLE_RATE must look like 600/minute (second, minute, hour or day).")
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "todo_project.authentication.BetterAuthAuthentication",
+        "todo_project.authentication.SignInCookieAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["tasks.permissions.IsPathOwner"],
+    "DEFAULT_THROTTLE_CLASSES": ["todo_project.throttling.SubjectThrottle"] if THROTTLE_RATE else [],
+    "DEFAULT_THROTTLE_RATES": {"subject": THROTTLE_RATE},
+    "DEFAULT_RENDERER_CLASSES": [
+        "todo_project.renderers.JSONRenderer",
+        "todo_project.renderers.PageRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["todo_project.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "todo_project.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "TEST_REQUEST_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Todo API",
+    "VERSION": "1.0.0",
+    "DESCRIPTION": (
+        "Each person's tasks, and nobody else's. Send the token your Better Auth frontend gets as "
+        "`Authorization: Bearer ...`. Every error is an RFC 9457 problem with a stable `code`."
+    ),
+    "LICENSE": {"name": "MIT"},
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SORT_OPERATIONS": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+    },
+}
+
+CORS_ALLOWED_ORIGINS = env_list("CORS_ALLOWED_ORIGINS")
+for _allowed in CORS_ALLOWED_ORIGINS:
+    _parts = urlsplit(_allowed)
+    if not (_parts.scheme in {"http", "https"} and _parts.netloc and _allowed == f"{_parts.scheme}://{_parts.netloc}"):
+        raise ImproperlyConfigured(f"CORS_ALLOWED_ORIGINS takes origins such as https://app.example.com, not {_allowed!r}.")
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id"]
+CORS_EXPOSE_HEADERS = [
+    "ETag",
+    "Link",
+    "Location",
+    "Content-Location",
+    "Retry-After",
+    "X-Request-ID",
+    "RateLimit",
+    "RateLimit-Policy",
+]
+
+# --- Pages: the browsable API, the admin, the documentation ----------------------------------------------------
+
+STATIC_URL = "/static/"
+# Assets are served from the packages that bring them: no build step stands between install and start.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+LOGIN_URL = "/login"
+# The admin's sign-in lives under its own path and in the database, so that signing out ends it.
+SESSION_COOKIE_PATH = "/admin/"
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+CSRF_FAILURE_VIEW = "todo_project.problems.csrf_failure"
+X_FRAME_OPTIONS = "DENY"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- TLS ends at a proxy --------------------------------------------------------------------------------------
+
+# The proxy's word decides the scheme of the links in answers, and whether to redirect. A client that forges it
+# changes its own answers only.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+# Whether subdomains may be bound and the name put on browsers' preload list is the operator's to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+# --- Logging: one line a request, without tokens, titles or search words ----------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "todo_project.logging.RequestIDFilter"}},
+    "formatters": {"line": {"()": "todo_project.logging.LineFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        # The request line says it already.
+        "django.request": {"level": "ERROR"},
+        "django.security": {"level": "ERROR"},
+        "django.server": {"handlers": ["stderr"], "propagate": False},
+    },
+}
+

@@ -1,0 +1,29 @@
+"""Where everything is."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from todo_project import health, pages, schema
+
+admin.site.site_header = "Todo operators"
+admin.site.site_title = "Todo operators"
+admin.site.index_title = "This is the one place that shows every user's tasks"
+
+urlpatterns = [
+    path("", pages.index, name="index"),
+    path("api/", include("tasks.urls")),
+    path("docs", schema.docs, name="docs"),
+    path("openapi.json", schema.openapi, name="openapi"),
+    path("login", pages.login, name="login"),
+    path("logout", pages.logout, name="logout"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "todo_project.problems.bad_request"
+handler403 = "todo_project.problems.permission_denied"
+handler404 = "todo_project.problems.not_found"
+handler500 = "todo_project.problems.server_error"
