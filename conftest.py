@@ -113,6 +113,7 @@ def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:
     assert problem["status"] == status
     assert problem["code"] == code
     assert problem["type"] == f"/docs#{code}"
-    assert problem["title"] and problem["detail"]
+    assert problem["title"]
+    assert problem["detail"]
     assert problem["request_id"] == response["X-Request-ID"]
     return problem

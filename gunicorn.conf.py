@@ -1,8 +1,15 @@
 """How gunicorn serves the project; the reasons and figures are in specs/002-backend-foundation/research.md."""
 
 import os
+from pathlib import Path
 
-bind = f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('PORT') or '8000'}"
+from dotenv import load_dotenv
+
+load_dotenv(Path(__file__).resolve().parent / ".env")
+
+
+# A container is reached from outside.
+bind = f"{os.environ.get('HOST') or '0.0.0.0'}:{os.environ.get('PORT') or 8000}"  # noqa: S104
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 
 # gthread keeps connections alive, which the sync worker does not.

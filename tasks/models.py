@@ -22,8 +22,8 @@ class NextUpdatedAt(models.Expression):
 
     output_field = models.DateTimeField()
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
-        return statements.dialect().next_updated_at, []
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[str | int, ...]]:
+        return statements.dialect().next_updated_at, ()
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -65,7 +65,7 @@ class Task(models.Model):
         if self._state.adding:
             super().save(*args, **kwargs)
             return
-        self.updated_at = NextUpdatedAt()  # type: ignore[assignment]
+        self.updated_at = NextUpdatedAt()
         if (fields := kwargs.get("update_fields")) is not None:
             kwargs["update_fields"] = {*fields, "updated_at"}
         super().save(*args, **kwargs)

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from django.core import signing
 from django.http import HttpRequest, QueryDict
+from django.utils.encoding import escape_uri_path
 
 from tasks import statements
 from tasks.statements import TaskRow
@@ -17,6 +18,34 @@ MAX_LIMIT = 1000
 ORDERINGS = ("-created_at", "created_at", "-updated_at", "updated_at", "title", "-title")
 
 SortKey = Literal["created_at", "updated_at", "title"]
+
+
+Filters = list[tuple[str, list[tuple[str, str, bool]]]]
+
+
+def address(request: HttpRequest) -> str:
+    """The request's absolute URL without its query; https where the proxy in front says so."""
+    return request.build_absolute_uri(escape_uri_path(request.path))
+
+
+def links(query: QueryDict) -> Filters:
+    """For each filter its choices: a label, the query that chooses it, and whether it is chosen now."""
+    choices: dict[str, list[tuple[str, str | None]]] = {
+        "completed": [("all", None), ("open", "false"), ("completed", "true")],
+        "ordering": [(ordering, ordering) for ordering in ORDERINGS],
+    }
+    groups: Filters = []
+    for name, options in choices.items():
+        group = []
+        for label, value in options:
+            changed = query.copy()
+            changed.pop("cursor", None)
+            changed.pop(name, None)
+            if value is not None:
+                changed[name] = value
+            group.append((label, changed.urlencode(), query.get(name) == value))
+        groups.append((name, group))
+    return groups
 
 
 def single(query: QueryDict, name: str) -> str | None:
@@ -101,6 +130,4 @@ class ListQuery:
         tasks.pop()
         parameters = [(name, value) for name, value in request.GET.items() if name != "cursor"]
         query = urlencode([*parameters, ("cursor", self.cursor_after(tasks[-1]))])
-        return tasks, f'<{request.build_absolute_uri(request.path)}?{query}>; rel="next"'
-
-
+        return tasks, f'<{address(request)}?{query}>; rel="next"'

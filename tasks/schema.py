@@ -7,6 +7,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from tasks.pagination import DEFAULT_LIMIT, MAX_LIMIT, ORDERINGS
+from tasks.serializers import TaskInputSerializer, TaskSerializer
 from todo_project.problems import PROBLEMS
 from todo_project.schema import ProblemSerializer
 
@@ -17,11 +18,20 @@ BEYOND = {"list": [422]} | {action: [400, 413, 415, 422] for action in WITH_BODY
 THROTTLED = [429]
 
 PATH = {
-    "user_id": OpenApiParameter("user_id", {"type": "string", "minLength": 1, "maxLength": 255}, OpenApiParameter.PATH, description="The token's subject."),
-    "task_id": OpenApiParameter("task_id", {"type": "integer", "format": "int64", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH),
+    "user_id": OpenApiParameter(
+        "user_id",
+        {"type": "string", "minLength": 1, "maxLength": 255},
+        OpenApiParameter.PATH,
+        description="The token's subject.",
+    ),
+    "task_id": OpenApiParameter(
+        "task_id", {"type": "integer", "format": "int64", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH
+    ),
 }
 REQUEST_ID = OpenApiParameter(
-    "X-Request-ID", {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[\x21-\x7e]+$"}, OpenApiParameter.HEADER,
+    "X-Request-ID",
+    {"type": "string"},
+    OpenApiParameter.HEADER,
     description="Comes back in the answer and stands in the log; one is made if it is missing.",
 )
 QUERY = [
@@ -29,7 +39,8 @@ QUERY = [
     OpenApiParameter("cursor", {"type": "string"}, description="Opaque; from the Link header of the page before."),
     OpenApiParameter("completed", OpenApiTypes.BOOL),
     OpenApiParameter(
-        "search", {"type": "string", "pattern": r"^[^\x00]*$"},
+        "search",
+        {"type": "string", "pattern": r"^[^\x00]*$"},
         description="A part of the title or the description, in either case.",
     ),
     OpenApiParameter("ordering", {"type": "string", "enum": list(ORDERINGS), "default": ORDERINGS[0]}),
@@ -38,6 +49,8 @@ QUERY = [
 
 class TaskSchema(AutoSchema):
     """Names the parameters, headers and every status of each endpoint."""
+
+    view: Any
 
     def get_operation_id(self) -> str:
         action = self.view.action
@@ -49,7 +62,7 @@ class TaskSchema(AutoSchema):
     def get_auth(self) -> list[dict[str, list[str]]]:
         return [{"bearer": []}]
 
-    def get_override_parameters(self) -> list[OpenApiParameter]:
+    def get_override_parameters(self) -> list[Any]:
         action = self.view.action
         parameters = [PATH["user_id"]]
         if action not in {"list", "create"}:
@@ -64,13 +77,22 @@ class TaskSchema(AutoSchema):
 
         def header(name: str, codes: list[int], description: str, **schema: Any) -> OpenApiParameter:
             return OpenApiParameter(
-                name, {"type": "string", **schema}, OpenApiParameter.HEADER, description=description,
-                required=True, response=codes,
+                name,
+                {"type": "string", **schema},
+                OpenApiParameter.HEADER,
+                description=description,
+                required=True,
+                response=codes,
             )
 
         headers = [
             header("X-Request-ID", statuses, "The request's id."),
-            header("Cache-Control", statuses, "Keep it for yourself, and ask again before using it.", enum=["private, no-cache"]),
+            header(
+                "Cache-Control",
+                statuses,
+                "Keep it for yourself, and ask again before using it.",
+                enum=["private, no-cache"],
+            ),
             header("WWW-Authenticate", [401], "As RFC 6750, section 3."),
             header("Retry-After", [429, 503], "Seconds."),
         ]
@@ -81,14 +103,15 @@ class TaskSchema(AutoSchema):
         if action == "create":
             headers.append(header("Location", [201], "The new task's address.", format="uri"))
         if action == "update":
-            headers.append(header("Content-Location", [200], "The task's address: the body is what was stored.", format="uri"))
+            headers.append(
+                header("Content-Location", [200], "The task's address: the body is what was stored.", format="uri")
+            )
         return headers
 
     def get_response_serializers(self) -> Any:
         action = self.view.action
         success = SUCCESS[action]
-        task = self.view.serializer_class
-        body = None if success == 204 else task(many=True) if action == "list" else task
+        body = None if success == 204 else TaskSerializer(many=action == "list")
         responses: dict[Any, Any] = {success: body}
         for status in [*EVERY, *BEYOND.get(action, []), *THROTTLED]:
             codes = [code for code, (of, _) in PROBLEMS.items() if of == status]
@@ -97,5 +120,8 @@ class TaskSchema(AutoSchema):
             )
         return responses
 
-    def _is_list_view(self, serializer: Any = None) -> bool:
-        return False  # The list is a bare array, and says so itself.
+    def get_request_serializer(self) -> Any:
+        if self.view.action == "complete":
+            properties = {"completed": {"type": "boolean"}}
+            return {"application/json": {"type": "object", "properties": properties, "additionalProperties": False}}
+        return TaskInputSerializer if self.view.action in WITH_BODY else None

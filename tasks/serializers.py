@@ -2,8 +2,15 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.utils.html import is_html_input
+
+from tasks.statements import TaskRow
+
+# For the OpenAPI document: a NUL is no text, and blanks, as str.strip() knows them, are no title.
+NO_NULL = r"^[^\x00]*$"
+NOT_BLANK = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"
 
 
 class StrictCharField(serializers.CharField):
@@ -24,24 +31,45 @@ class StrictBooleanField(serializers.BooleanField):
         return bool(super().to_internal_value(data))
 
 
-class TaskSerializer(serializers.Serializer[dict[str, Any]]):
-    """A task. A member that is not sent keeps its value; `null` clears the description."""
+@extend_schema_field({"type": "string", "minLength": 1, "maxLength": 200, "pattern": NOT_BLANK})
+class TitleField(StrictCharField):
+    """1 to 200 characters after trimming."""
 
-    id = serializers.IntegerField(read_only=True, min_value=1, max_value=2**63 - 1)
-    title = StrictCharField(max_length=200, help_text="1 to 200 characters after trimming.")
-    description = StrictCharField(
-        max_length=5000,
-        required=False,
-        allow_null=True,
-        allow_blank=True,
-        trim_whitespace=False,
-        style={"base_template": "textarea.html", "rows": 4},
-        help_text="At most 5000 characters, kept as sent.",
-    )
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=200, **kwargs)
+
+
+@extend_schema_field({"type": "string", "nullable": True, "maxLength": 5000, "pattern": NO_NULL})
+class DescriptionField(StrictCharField):
+    """At most 5000 characters, kept as sent; null for none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=5000, allow_null=True, trim_whitespace=False, **kwargs)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        # Not allow_blank: with it a form's empty box would mean "", and the schema could not say what it means.
+        return "" if data == "" else super().run_validation(data)
+
+
+class TaskInputSerializer(serializers.Serializer[TaskRow]):
+    """What a client may set. A member that is not sent keeps its value; `null` clears the description."""
+
+    title = TitleField()
+    description = DescriptionField(required=False, style={"base_template": "textarea.html", "rows": 4})
     completed = StrictBooleanField(required=False)
-    user_id = serializers.CharField(read_only=True, help_text="The token's subject.")
-    created_at = serializers.DateTimeField(read_only=True)
-    updated_at = serializers.DateTimeField(read_only=True, help_text="Strictly increases with every write.")
+
+
+# The statements return tasks in this shape already; it is here for the OpenAPI document.
+class TaskSerializer(serializers.Serializer[TaskRow]):
+    """A task as it was stored."""
+
+    id = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
+    title = TitleField()
+    description = DescriptionField()
+    completed = serializers.BooleanField()
+    user_id = serializers.CharField(max_length=255, help_text="The token's subject.")
+    created_at = serializers.DateTimeField(help_text="RFC 3339 in UTC, with microseconds.")
+    updated_at = serializers.DateTimeField(help_text="Strictly increases with every write.")
 
 
 class CompleteSerializer(serializers.Serializer[dict[str, Any]]):

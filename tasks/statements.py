@@ -50,7 +50,7 @@ POSTGRESQL = Dialect(
     rfc3339="to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
     timestamp="CAST(%s AS timestamptz)",
     # The columns sort by code point, in a collation that folds ASCII only; `caseless` folds Unicode.
-    like='{} COLLATE caseless ILIKE %s',
+    like="{} COLLATE caseless ILIKE %s",
 )
 SQLITE = Dialect(
     now="clock_timestamp()",
@@ -196,4 +196,4 @@ def delete(owner: str, task_id: int) -> bool:
     """Whether there was such a task to delete."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM tasks_task WHERE user_id = %s AND id = %s", [owner, task_id])
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)

@@ -9,9 +9,9 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from tasks import statements
-from tasks.pagination import ListQuery
+from tasks.pagination import Filters, ListQuery, address, links
 from tasks.schema import TaskSchema
-from tasks.serializers import CompleteSerializer, TaskSerializer
+from tasks.serializers import CompleteSerializer, TaskInputSerializer
 from tasks.statements import TaskRow
 from todo_project.metadata import Metadata
 from todo_project.parsers import FormParser, JSONParser, MultiPartParser, parsers_for
@@ -20,7 +20,7 @@ from todo_project.parsers import FormParser, JSONParser, MultiPartParser, parser
 class TaskViewSet(GenericViewSet):
     """Tasks of the signed-in user. The path's user must be the token's, else the answer is 403."""
 
-    serializer_class = TaskSerializer
+    serializer_class = TaskInputSerializer
     schema = TaskSchema()
     metadata_class = Metadata
     parser_classes = [JSONParser, FormParser, MultiPartParser]
@@ -29,8 +29,12 @@ class TaskViewSet(GenericViewSet):
     @property
     def owner(self) -> str:
         """Layer 2 of isolation: whose rows the statements touch. The token's subject, never the path."""
-        subject: str = self.request.user.subject
+        subject: str = self.request.user.subject  # type: ignore[union-attr]
         return subject
+
+    def filter_links(self) -> Filters:
+        """The list's filters and orders as links, for its page."""
+        return links(self.request.GET)
 
     def get_parsers(self) -> list[BaseParser]:
         return parsers_for(getattr(self, "request", None), self.parser_classes)
@@ -43,7 +47,7 @@ class TaskViewSet(GenericViewSet):
     def create(self, request: Request, user_id: str) -> Response:
         """Create a task."""
         task = statements.create(self.owner, **self.validated(request))
-        location = request.build_absolute_uri(f"{request.path}/{task['id']}")
+        location = f"{address(request)}/{task['id']}"
         return Response(task, status=201, headers={"Location": location})
 
     def retrieve(self, request: Request, user_id: str, task_id: int) -> Response:
@@ -53,10 +57,8 @@ class TaskViewSet(GenericViewSet):
     def update(self, request: Request, user_id: str, task_id: int) -> Response:
         """Write a task. A member that is not sent keeps its value; `null` clears the description."""
         values = self.validated(request)
-        task = found(
-            statements.update(self.owner, task_id, set_description="description" in values, **values)
-        )
-        return Response(task, headers={"Content-Location": request.build_absolute_uri(request.path)})
+        task = found(statements.update(self.owner, task_id, set_description="description" in values, **values))
+        return Response(task, headers={"Content-Location": address(request)})
 
     def destroy(self, request: Request, user_id: str, task_id: int) -> Response:
         """Delete a task."""
@@ -69,8 +71,8 @@ class TaskViewSet(GenericViewSet):
         completed = self.validated(request).get("completed")
         return Response(found(statements.complete(self.owner, task_id, completed=completed)))
 
-    def get_serializer_class(self) -> type[TaskSerializer] | type[CompleteSerializer]:
-        return CompleteSerializer if self.action == "complete" else TaskSerializer
+    def get_serializer_class(self) -> type[TaskInputSerializer] | type[CompleteSerializer]:
+        return CompleteSerializer if self.action == "complete" else TaskInputSerializer
 
     def validated(self, request: Request) -> dict[str, Any]:
         serializer = self.get_serializer(data=request.data)

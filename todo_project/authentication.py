@@ -191,9 +191,9 @@ class SignInCookieAuthentication(BaseAuthentication):
             claims = verify(raw)
         except AuthenticationFailed:
             return None  # A person whose token has ended is a person who has not signed in.
-        check = CSRFCheck(lambda _: None)
+        check = CSRFCheck(lambda _: HttpResponse())
         check.process_request(request)
-        if check.process_view(request, None, (), {}):
+        if check.process_view(request, lambda _: HttpResponse(), (), {}):
             raise PermissionDenied("The page's CSRF token is missing or wrong. Load the page again.")
         return Principal(claims["sub"]), claims
 

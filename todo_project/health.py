@@ -24,7 +24,5 @@ def readyz(request: HttpRequest) -> HttpResponse:
             cursor.execute("SELECT 1")
     except Error:
         detail = "The database is out of reach."
-        return problem_response(
-            request, 503, "service_unavailable", detail, {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        )
+        return problem_response(request, 503, "service_unavailable", detail, {"Retry-After": str(RETRY_AFTER_SECONDS)})
     return JsonResponse({"status": "ok"})

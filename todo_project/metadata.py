@@ -14,5 +14,5 @@ class Metadata(BaseMetadata):
             "name": view.get_view_name(),
             "description": view.get_view_description(),
             "renders": [renderer.media_type for renderer in view.renderer_classes],
-            "parses": [parser.media_type for parser in request.parsers],
+            "parses": [parser.media_type for parser in request.parsers or ()],
         }

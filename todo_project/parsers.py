@@ -65,9 +65,7 @@ class JSONParser(BaseParser):
         refuse_too_large(stream, parser_context)
         try:
             text = stream.read().decode()
-            return json.loads(
-                text, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant
-            )
+            return json.loads(text, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
         except RecursionError:
             raise ParseError("The body is nested too deep.") from None
         except json.JSONDecodeError as error:
@@ -96,7 +94,5 @@ class MultiPartParser(parsers.MultiPartParser):
 
 def parsers_for(request: HttpRequest | None, classes: Sequence[type[BaseParser]]) -> list[BaseParser]:
     """Forms are taken from a browser that signed in to our pages, and never along with a Bearer token."""
-    from_page = (
-        request is not None and SIGN_IN_COOKIE in request.COOKIES and "HTTP_AUTHORIZATION" not in request.META
-    )
+    from_page = request is not None and SIGN_IN_COOKIE in request.COOKIES and "HTTP_AUTHORIZATION" not in request.META
     return [parser() for parser in classes if from_page or issubclass(parser, JSONParser)]

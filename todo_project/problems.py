@@ -37,7 +37,10 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not_acceptable": (406, "Answers are application/json, or text/html for browsers."),
     "payload_too_large": (413, "The body has more than 256 KiB."),
     "unsupported_media_type": (415, "Send the body as application/json."),
-    "validation_error": (422, "The request was understood, and refused; errors says which member or parameter is at fault."),
+    "validation_error": (
+        422,
+        "The request was understood, and refused; errors says which member or parameter is at fault.",
+    ),
     "invalid_cursor": (422, "The cursor was not made for this user, filter and order. Start again without it."),
     "throttled": (429, "Too many requests. Retry-After says how long to wait."),
     "internal_error": (500, "A bug of ours. The request_id tells the operators where to look."),
@@ -73,9 +76,7 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, "service_unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-def problem_document(
-    status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None
-) -> dict[str, Any]:
+def problem_document(status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
     """The members of RFC 9457 and ours: `code`, `request_id` and, for validation, `errors`."""
     document: dict[str, Any] = {
         "type": f"/docs#{code}",
@@ -154,7 +155,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         status = exc.status_code
         code, detail = CODES[status], str(exc.detail)
         if isinstance(exc, exceptions.Throttled):
-            headers["Retry-After"] = str(max(1, int(exc.wait or 1)))
+            headers["Retry-After"] = str(max(1, int(getattr(exc, "wait", None) or 1)))
     elif isinstance(exc, Http404):
         status, code, detail = 404, "not_found", "There is no such task."
     elif isinstance(exc, PermissionDenied):
@@ -170,9 +171,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     if serializer is not None:
         # The browsable API finds the form here, and shows each error beside its field.
         document = ReturnDict(document, serializer=serializer)
-    return Response(
-        document, status=status, headers=headers, content_type=None if html else "application/problem+json"
-    )
+    return Response(document, status=status, headers=headers, content_type=None if html else "application/problem+json")
 
 
 def validation_errors(detail: Any, pointer: str = "") -> Iterator[dict[str, str]]:

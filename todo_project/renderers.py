@@ -38,14 +38,17 @@ class PageRenderer(renderers.BrowsableAPIRenderer):
         return super().render(data, accepted_media_type, renderer_context)
 
     def get_filter_form(self, data: Any, view: Any, request: Any) -> str | None:
-        template = getattr(view, "filter_template_name", None)
-        if template is None or not isinstance(data, list):
+        if not isinstance(data, list):
             return None
-        form = loader.render_to_string(template, {"query": request.query_params})
+        form = loader.render_to_string(view.filter_template_name, {"groups": view.filter_links(), "request": request})
         return loader.render_to_string(self.filter_template, {"elements": [form]})
 
-    def get_context(self, data: Any, accepted_media_type: str, renderer_context: Mapping[str, Any]) -> dict[str, Any]:
+    def get_context(
+        self, data: Any, accepted_media_type: str | None, renderer_context: Mapping[str, Any]
+    ) -> dict[str, Any]:
         context = super().get_context(data, accepted_media_type, renderer_context)
         link = renderer_context["response"].get("Link", "")
         context["next_page"] = link[1 : link.index(">")] if link else None
+        if isinstance(data, dict) and "completed" in data and renderer_context["view"].action != "complete":
+            context["complete_path"] = f"{renderer_context['request'].path}/complete"
         return context

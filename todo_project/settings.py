@@ -5,6 +5,7 @@ A variable that is missing or makes no sense stops the start, by its name.
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -59,6 +60,10 @@ def strong(name: str, secret: str) -> str:
     return secret
 
 
+for _name in ("PORT", "WEB_CONCURRENCY", "GUNICORN_THREADS"):  # gunicorn.conf.py reads them.
+    if not (env(_name, "1").isdecimal() and 0 < int(env(_name, "1")) < 65536):
+        raise ImproperlyConfigured(f"{_name} must be a whole number from 1 to 65535, not {env(_name)!r}.")
+
 # --- Tokens ---------------------------------------------------------------------------------------------------
 
 
@@ -72,7 +77,9 @@ def shared_secrets() -> list[str]:
         for entry in env_list("BETTER_AUTH_SECRETS"):
             version, colon, secret = entry.partition(":")
             if not (colon and version.strip().isdecimal()):
-                raise ImproperlyConfigured('BETTER_AUTH_SECRETS must look like "2:new,1:old": a number, a colon, a secret.')
+                raise ImproperlyConfigured(
+                    'BETTER_AUTH_SECRETS must look like "2:new,1:old": a number, a colon, a secret.'
+                )
             secrets.append(strong("BETTER_AUTH_SECRETS", secret.strip()))
         return secrets
     if env("BETTER_AUTH_SECRET"):
@@ -114,7 +121,9 @@ DEBUG = False
 HTTPS = env_bool("DJANGO_HTTPS")
 ALLOWED_HOSTS = env_list("DJANGO_ALLOWED_HOSTS")
 if not ALLOWED_HOSTS:
-    raise ImproperlyConfigured("DJANGO_ALLOWED_HOSTS is not set: the host names this service answers to, with commas between.")
+    raise ImproperlyConfigured(
+        "DJANGO_ALLOWED_HOSTS is not set: the host names this service answers to, with commas between."
+    )
 
 INSTALLED_APPS = [
     "todo_project",
@@ -168,11 +177,13 @@ TEMPLATES = [
 # --- Database -------------------------------------------------------------------------------------------------
 
 
-def database() -> dict:
+def database() -> dict[str, Any]:
     if not env("DATABASE_URL"):
-        raise ImproperlyConfigured("DATABASE_URL is not set: postgresql://user:password@host/name, or sqlite:///db.sqlite3")
+        raise ImproperlyConfigured(
+            "DATABASE_URL is not set: postgresql://user:password@host/name, or sqlite:///db.sqlite3"
+        )
     try:
-        config = dict(dj_database_url.parse(env("DATABASE_URL")))
+        config: dict[str, Any] = {**dj_database_url.parse(env("DATABASE_URL"))}
     except (ValueError, dj_database_url.ParseError):
         # The address holds a password, so it is not repeated here.
         raise ImproperlyConfigured("DATABASE_URL is no database address Django understands.") from None
@@ -245,10 +256,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
-    "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "APPEND_COMPONENTS": {
         "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
     },
@@ -258,7 +269,9 @@ CORS_ALLOWED_ORIGINS = env_list("CORS_ALLOWED_ORIGINS")
 for _allowed in CORS_ALLOWED_ORIGINS:
     _parts = urlsplit(_allowed)
     if not (_parts.scheme in {"http", "https"} and _parts.netloc and _allowed == f"{_parts.scheme}://{_parts.netloc}"):
-        raise ImproperlyConfigured(f"CORS_ALLOWED_ORIGINS takes origins such as https://app.example.com, not {_allowed!r}.")
+        raise ImproperlyConfigured(
+            f"CORS_ALLOWED_ORIGINS takes origins such as https://app.example.com, not {_allowed!r}."
+        )
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id"]
@@ -325,4 +338,3 @@ LOGGING = {
         "django.server": {"handlers": ["stderr"], "propagate": False},
     },
 }
-

@@ -15,4 +15,4 @@ class SubjectThrottle(SimpleRateThrottle):
     scope = "subject"
 
     def get_cache_key(self, request: Request, view: "APIView") -> str:
-        return self.cache_format % {"scope": self.scope, "ident": request.user.subject}
+        return self.cache_format % {"scope": self.scope, "ident": request.user.subject}  # type: ignore[union-attr]

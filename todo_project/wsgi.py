@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from io import BytesIO
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
@@ -19,7 +21,7 @@ except ImproperlyConfigured as error:
 MAX_DRAINED_BYTES = 4 * 1024 * 1024
 
 
-def application(environ, start_response):
+def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Serve a request; a chunked body, which has no length Django could read by, is given one first."""
     if environ.get("HTTP_TRANSFER_ENCODING") and "CONTENT_LENGTH" not in environ:
         body = environ["wsgi.input"].read(MAX_DRAINED_BYTES)

@@ -1,0 +1,85 @@
+# `make help` lists all there is to know.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NODE_MODULES := tests/better_auth/node_modules
+export DJANGO_SETTINGS_MODULE := todo_project.settings
+
+.DEFAULT_GOAL := help
+.PHONY: help run superuser test check lint types schema browser fuzz bench clean
+
+help:  ## List the commands
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/run.stamp .env  ## Serve on http://127.0.0.1:8000 (PORT changes it), with SQLite and fresh secrets
+	@$(BIN)/python manage.py serve
+
+superuser: $(VENV)/run.stamp .env  ## Make an operator for /admin/
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py createsuperuser
+
+test: $(VENV)/dev.stamp node  ## Everything a newcomer should see pass: SQLite, PostgreSQL, Better Auth where Node is
+	$(BIN)/python -m pytest -m "not browser and not fuzz"
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m "not browser and not fuzz"
+
+check: $(VENV)/dev.stamp lint types  ## The everyday part, in under a minute: lint, types, tests on SQLite
+	$(BIN)/python -m pytest -q tasks todo_project -m "not browser and not fuzz" --ignore todo_project/tests/test_better_auth.py
+
+lint: $(VENV)/dev.stamp  ## Style and common mistakes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp  ## mypy
+	$(BIN)/mypy
+
+schema: $(VENV)/dev.stamp .env  ## Write the OpenAPI document anew
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file specs/002-backend-foundation/contracts/openapi.yaml
+
+browser: $(VENV)/browser.stamp  ## The pages in a real Chromium
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m browser
+
+fuzz: $(VENV)/fuzz.stamp  ## schemathesis against the running server
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m fuzz
+
+clean:  ## Remove what the commands above installed; your data and .env stay
+	rm -rf $(VENV) $(NODE_MODULES) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# --- What the commands above need -------------------------------------------------------------------------------
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed.")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
+	@echo "Installing what the service needs ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
+	@echo "Installing what the tests need ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/browser.stamp: $(VENV)/dev.stamp
+	@$(BIN)/pip install --quiet --disable-pip-version-check playwright==1.65.2
+	@touch $@
+
+$(VENV)/fuzz.stamp: $(VENV)/dev.stamp
+	@$(BIN)/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+	@touch $@
+
+# Written whole or not at all, and readable by its owner alone. A .env that is there is left as it is.
+.env:
+	@umask 077 && $(PYTHON) -c 'import secrets; print("\n".join(["DATABASE_URL=sqlite:///db.sqlite3", \
+		"BETTER_AUTH_SECRET=" + secrets.token_urlsafe(32), "DJANGO_SECRET_KEY=" + secrets.token_urlsafe(48), \
+		"DJANGO_ALLOWED_HOSTS=localhost,127.0.0.1", \
+		"CORS_ALLOWED_ORIGINS=http://localhost:3000,http://localhost:5173"]))' > .env.new && mv .env.new .env
+	@echo "Wrote .env with fresh secrets."
+
+.PHONY: node
+node:
+	@if command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)'; then \
+		[ $(NODE_MODULES)/.package-lock.json -nt tests/better_auth/package-lock.json ] || \
+			(cd tests/better_auth && npm ci --silent --no-audit --no-fund); \
+	else echo "No Node 20 or newer: the tests against a real Better Auth server will be skipped."; fi
