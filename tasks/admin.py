@@ -1,11 +1,12 @@
 """The operators' view of the tasks: the one deliberately unscoped reader."""
 
+import re
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
-from django.forms import ModelForm
+from django.db.models import QuerySet, TextField
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
@@ -23,6 +24,16 @@ class BoundedPaginator(Paginator):
         return rows.order_by()[:COUNT_BOUND].count()
 
 
+class DescriptionField(forms.CharField):
+    """A text whose line breaks a browser sends as CRLF: that alone is no change."""
+
+    def to_python(self, value: Any) -> str:
+        return re.sub("\r\n?", "\n", super().to_python(value) or "")
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.to_python(initial), data)
+
+
 @admin.register(Task)
 class TaskAdmin(admin.ModelAdmin):
     """Every user's tasks. Filters and the search narrow them; numbers stop at 10,000."""
@@ -35,8 +46,10 @@ class TaskAdmin(admin.ModelAdmin):
     sortable_by = ()
     list_per_page = 50
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     paginator = BoundedPaginator
     readonly_fields = ["created_at", "updated_at"]
+    formfield_overrides = {TextField: {"form_class": DescriptionField, "strip": False}}
     actions = ["complete", "reopen"]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -57,7 +70,7 @@ class TaskAdmin(admin.ModelAdmin):
         by_user = queryset.filter(user_id=term)
         return (by_user if by_user.exists() else queryset.filter(title__icontains=term)), False
 
-    def save_model(self, request: HttpRequest, obj: Task, form: ModelForm, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Task, form: forms.ModelForm, change: bool) -> None:
         # Only what the operator changed is written, so that a user's write since the form was loaded survives.
         obj.save(update_fields=form.changed_data if change else None)
 

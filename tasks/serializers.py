@@ -81,7 +81,9 @@ class CompleteSerializer(serializers.Serializer[dict[str, Any]]):
         validated: dict[str, Any] = super().to_internal_value(data)
         unknown = set(data) - set(self.fields)
         if unknown:
+            # A lone surrogate is no Unicode, so no answer can repeat it.
+            names = [name.encode(errors="replace").decode() for name in sorted(unknown)]
             raise serializers.ValidationError(
-                {name: ["Only completed may be sent here."] for name in sorted(unknown)}, code="unknown"
+                {name: ["Only completed may be sent here."] for name in names}, code="unknown"
             )
         return validated

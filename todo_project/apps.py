@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.core.signals import request_started
+from django.db.backends.signals import connection_created
 
 
 class TodoProjectConfig(AppConfig):
@@ -8,6 +9,7 @@ class TodoProjectConfig(AppConfig):
     name = "todo_project"
 
     def ready(self) -> None:
-        from todo_project.connections import close_dropped_connections
+        from todo_project.connections import choose_prepared_statements, close_dropped_connections
 
         request_started.connect(close_dropped_connections)
+        connection_created.connect(choose_prepared_statements)

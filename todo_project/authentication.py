@@ -9,9 +9,10 @@ import jwt
 from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
+from jwt.utils import base64url_decode
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
-from rest_framework.request import Request
+from rest_framework.request import Request, is_form_media_type
 from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from todo_project import jwks
@@ -20,6 +21,7 @@ from todo_project.problems import unavailable
 LEEWAY_SECONDS = 30
 MAX_SUBJECT = 255
 SIGN_IN_COOKIE = "todo_sign_in"
+MAX_COOKIE_SECONDS = 400 * 24 * 3600  # Browsers keep none longer, and a date past the year 9999 cannot be written.
 MAX_COOKIE_TOKEN = 3500  # Browsers drop a cookie over 4 KiB without a word.
 
 
@@ -90,7 +92,8 @@ def verify(raw: bytes) -> dict[str, Any]:
         Problem: 503, the key server is out of reach and the key is not known.
     """
     try:
-        header = jwt.get_unverified_header(raw)
+        # Read here to choose the key; PyJWT reads it once more when it verifies.
+        header = json.loads(base64url_decode(raw.partition(b".")[0]))
         algorithm = header.get("alg")
         if header.get("typ", "JWT") != "JWT":
             # Better Auth signs its session cookie with the same key, and tells it apart by this.
@@ -103,8 +106,8 @@ def verify(raw: bytes) -> dict[str, Any]:
             raise invalid("The token is signed in a way this service does not take.")
     except jwt.ExpiredSignatureError:
         raise AuthenticationFailed("The token has expired.", "token_expired") from None
-    except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
-        # PyJWT lets some malformed tokens through to int(), bytes and the like.
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
+        # A header that is no object; and PyJWT lets some malformed tokens through to int(), bytes and the like.
         raise invalid("The token is not valid here.") from None
 
     if type(claims["exp"]) is not int:
@@ -193,7 +196,9 @@ class SignInCookieAuthentication(BaseAuthentication):
             return None  # A person whose token has ended is a person who has not signed in.
         check = CSRFCheck(lambda _: HttpResponse())
         check.process_request(request)
-        if check.process_view(request, lambda _: HttpResponse(), (), {}):
+        # Only a form is read for its CSRF token: what else is wrong with a body comes after who may send it.
+        form = is_form_media_type(request.content_type)
+        if check.process_view(request if form else request._request, lambda _: HttpResponse(), (), {}):
             raise PermissionDenied("The page's CSRF token is missing or wrong. Load the page again.")
         return Principal(claims["sub"]), claims
 
@@ -201,7 +206,8 @@ class SignInCookieAuthentication(BaseAuthentication):
 def cookie_token(request: HttpRequest | Request) -> bytes | None:
     """The token in the sign-in cookie, if the cookie is ours; not yet verified."""
     try:
-        return signing.get_cookie_signer(salt=SIGN_IN_COOKIE).unsign(request.COOKIES[SIGN_IN_COOKIE]).encode()
+        token = request.get_signed_cookie(SIGN_IN_COOKIE, salt=SIGN_IN_COOKIE)
+        return token.encode() if token else None
     except (KeyError, signing.BadSignature, UnicodeEncodeError):
         return None
 
@@ -212,7 +218,7 @@ def set_sign_in_cookie(response: HttpResponse, raw: str, claims: dict[str, Any])
         SIGN_IN_COOKIE,
         raw,
         salt=SIGN_IN_COOKIE,
-        max_age=max(0, claims["exp"] - int(time.time())),
+        max_age=min(max(0, claims["exp"] - int(time.time())), MAX_COOKIE_SECONDS),
         httponly=True,
         samesite="Lax",
         secure=settings.HTTPS,

@@ -1,9 +1,11 @@
-"""Database connections that outlive a request are looked at before the next one uses them."""
+"""Database connections outlive a request: they are looked at before the next, and may keep prepared statements."""
 
 import select
 from typing import Any
 
+from django.conf import settings
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 def close_dropped_connections(**kwargs: Any) -> None:
@@ -23,3 +25,20 @@ def close_dropped_connections(**kwargs: Any) -> None:
             dropped = True
         if dropped and not connection.in_atomic_block:
             connection.close()
+
+
+def choose_prepared_statements(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Let psycopg prepare the statements it sees again, where nothing stands between us and PostgreSQL.
+
+    Behind a pooler in transaction mode that does not carry them, one client could run another's statement without
+    any error, so it is never tried out: a direct connection shows itself by the server's process id being the one
+    it greeted us with, and a pooler that carries them is named by PREPARED_STATEMENTS=on.
+    """
+    if connection.vendor != "postgresql":
+        return
+    raw = connection.connection
+    direct = settings.PREPARED_STATEMENTS == "on"
+    if settings.PREPARED_STATEMENTS == "auto":
+        row = raw.execute("SELECT pg_backend_pid()").fetchone()
+        direct = row == (raw.info.backend_pid,)
+    raw.prepare_threshold = 3 if direct else None

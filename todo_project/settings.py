@@ -46,16 +46,24 @@ def env_list(name: str) -> list[str]:
 
 def env_url(name: str, default: str = "") -> str:
     value = env(name, default)
-    if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+    if value and not is_address(value):
         raise ImproperlyConfigured(f"{name} must be an http or https address, not {value!r}.")
     return value
+
+
+def is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # A port that is no number, a bracket without its partner.
+        return False
 
 
 def strong(name: str, secret: str) -> str:
     """The secret, if it is no published one and hard to guess."""
     if len(secret.encode()) < MINIMUM_SECRET_BYTES:
         raise ImproperlyConfigured(f"{name} must have at least {MINIMUM_SECRET_BYTES} bytes: openssl rand -base64 32")
-    if secret.lower() in WEAK_SECRETS or len(set(secret)) < 8:
+    if secret.strip().lower() in WEAK_SECRETS or len(set(secret)) < 8:
         raise ImproperlyConfigured(f"{name} is a well-known or trivial secret: openssl rand -base64 32")
     return secret
 
@@ -74,7 +82,7 @@ def shared_secrets() -> list[str]:
     """
     if env("BETTER_AUTH_SECRETS"):
         secrets = []
-        for entry in env_list("BETTER_AUTH_SECRETS"):
+        for entry in env_list("BETTER_AUTH_SECRETS") or [""]:
             version, colon, secret = entry.partition(":")
             if not (colon and version.strip().isdecimal()):
                 raise ImproperlyConfigured(
@@ -200,6 +208,7 @@ def database() -> dict[str, Any]:
         config["CONN_MAX_AGE"] = None
         config["DISABLE_SERVER_SIDE_CURSORS"] = True  # A pooler in transaction mode does not carry them.
         for option, value in {
+            "server_side_binding": True,  # Needed for prepared statements, see todo_project.connections.
             "connect_timeout": 5,
             "keepalives_idle": 30,
             "keepalives_interval": 10,
@@ -212,6 +221,9 @@ def database() -> dict[str, Any]:
 
 
 DATABASES = {"default": database()}
+PREPARED_STATEMENTS = env("PREPARED_STATEMENTS", "auto")
+if PREPARED_STATEMENTS not in {"auto", "on", "off"}:
+    raise ImproperlyConfigured(f"PREPARED_STATEMENTS must be auto, on or off, not {PREPARED_STATEMENTS!r}.")
 
 # --- The API --------------------------------------------------------------------------------------------------
 
@@ -236,6 +248,7 @@ REST_FRAMEWORK = {
         "todo_project.renderers.JSONRenderer",
         "todo_project.renderers.PageRenderer",
     ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "todo_project.renderers.Negotiation",
     "DEFAULT_PARSER_CLASSES": ["todo_project.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "todo_project.problems.exception_handler",
@@ -267,8 +280,7 @@ SPECTACULAR_SETTINGS = {
 
 CORS_ALLOWED_ORIGINS = env_list("CORS_ALLOWED_ORIGINS")
 for _allowed in CORS_ALLOWED_ORIGINS:
-    _parts = urlsplit(_allowed)
-    if not (_parts.scheme in {"http", "https"} and _parts.netloc and _allowed == f"{_parts.scheme}://{_parts.netloc}"):
+    if not (is_address(_allowed) and _allowed == "{0.scheme}://{0.netloc}".format(urlsplit(_allowed))):
         raise ImproperlyConfigured(
             f"CORS_ALLOWED_ORIGINS takes origins such as https://app.example.com, not {_allowed!r}."
         )

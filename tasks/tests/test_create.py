@@ -62,7 +62,9 @@ def test_members_that_are_not_the_clients_to_set_change_nothing(db, alice: Actor
     assert len(rows()) == 2
 
 
-@pytest.mark.parametrize("subject", ["50%", "a%2Fb", "a?b", "a#b", "a b", "a+b&c", "Ünï", "😀", "auth0|1", "a\nb", "a" * 255])
+@pytest.mark.parametrize(
+    "subject", ["50%", "a%2Fb", "a?b", "a#b", "a b", "a+b&c", "Ünï", "😀", "auth0|1", "a\nb", "a" * 255]
+)
 def test_location_leads_to_the_task_whatever_the_user_is_called(db, subject: str) -> None:
     client = Client(headers={"Authorization": f"Bearer {sign(subject)}"})
     path = "/api/" + "".join(f"%{byte:02X}" for byte in subject.encode()) + "/tasks"

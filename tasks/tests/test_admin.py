@@ -1,0 +1,258 @@
+"""The operators' pages: every user's tasks, usable at a million rows, and open to staff alone."""
+
+import html
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from model_bakery import baker
+
+from conftest import Actor, assert_problem, rows
+from tasks import admin as tasks_admin
+from tasks.models import Task
+
+LIST = "/admin/tasks/task/"
+PASSWORD = "correct horse battery staple"
+
+
+def sign_in(name: str) -> Client:
+    client = Client()
+    answer = client.post("/admin/login/?next=/admin/", {"username": name, "password": PASSWORD})
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")
+    return client
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def operator(db) -> Client:
+    """Signed in at the admin's own page."""
+    User.objects.create_superuser("operator", password=PASSWORD)
+    return sign_in("operator")
+
+
+def listed(client: Client, query: str = "") -> list[str]:
+    """The titles on the list's page."""
+    response = client.get(LIST + query)
+    assert response.status_code == 200
+    return [html.unescape(title) for title in re.findall(r'class="field-title">(.*?)</td>', response.content.decode())]
+
+
+def form(task: Task, **changes: object) -> dict[str, object]:
+    """What a browser sends for the task's form: line breaks as CRLF, an unticked box not at all."""
+    values = {"title": task.title, "description": task.description or "", "completed": task.completed, **changes}
+    if not values.pop("completed"):
+        sent: dict[str, object] = {}
+    else:
+        sent = {"completed": "on"}
+    return sent | {name: re.sub(r"\r\n|\r|\n", "\r\n", str(value)) for name, value in values.items()}
+
+
+def updates(queries: CaptureQueriesContext) -> list[str]:
+    return [query["sql"] for query in queries if query["sql"].startswith('UPDATE "tasks_task"')]
+
+
+def test_the_list_shows_every_users_tasks_and_says_so(operator: Client, milk: Task, bobs: Task) -> None:
+    assert listed(operator) == ["Bob's secret", "Milk"]
+    assert "not scoped by owner" in operator.get(LIST).content.decode()
+    assert "every user" in operator.get("/admin/").content.decode()
+
+
+def test_completed_filters_the_list(operator: Client, milk: Task) -> None:
+    baker.make(Task, user_id="bob", title="Done", completed=True)
+    assert listed(operator, "?completed__exact=1") == ["Done"]
+    assert listed(operator, "?completed__exact=0") == ["Milk"]
+
+
+def test_search_takes_a_whole_user_id_or_a_part_of_a_title(operator: Client, milk: Task, bobs: Task) -> None:
+    baker.make(Task, user_id="malice", title="about bob and ice")
+    assert listed(operator, "?q=alice") == ["Milk"]
+    assert listed(operator, "?q=bob") == ["Bob's secret"]
+    assert listed(operator, "?q=ICE") == ["about bob and ice"]
+    assert listed(operator, "?q=100%25") == []
+    assert listed(operator, "?q=") == ["about bob and ice", "Bob's secret", "Milk"]
+
+
+@pytest.mark.parametrize(
+    "query", ["?q=%00", "?q=a%00b", "?p=0", "?p=99", "?o=1.2", "?e=1", "?user_id=x", "?_facets=True"]
+)
+def test_odd_queries_are_no_error(operator: Client, milk: Task, query: str) -> None:
+    assert operator.get(LIST + query, follow=True).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["", "?q=alice", "?q=milk", "?completed__exact=0", "?_facets=True", "?p=2", "?all="])
+def test_no_page_counts_the_whole_table(operator: Client, milk: Task, query: str) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        operator.get(LIST + query)
+    counts = [query["sql"] for query in queries if "COUNT(" in query["sql"] and "tasks_task" in query["sql"]]
+    assert counts
+    assert all("LIMIT 10000" in sql for sql in counts), counts
+
+
+def test_numbers_stop_at_the_bound(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks_admin, "COUNT_BOUND", 60)
+    baker.make(Task, user_id="alice", title="Milk", _quantity=70, _bulk_create=True)
+    assert "60 tasks" in operator.get(LIST).content.decode()
+    assert len(listed(operator)) == 50
+    assert len(listed(operator, "?p=2")) == 10
+
+
+def test_a_page_is_a_few_queries_however_many_tasks_it_shows(operator: Client) -> None:
+    lengths = []
+    for _ in range(2):
+        baker.make(Task, user_id="alice", title="Milk", _quantity=20, _bulk_create=True)
+        with CaptureQueriesContext(connection) as queries:
+            operator.get(LIST)
+        lengths.append(len(queries))
+    assert lengths[0] == lengths[1] < 10
+
+
+@pytest.mark.parametrize(("action", "completed"), [("complete", True), ("reopen", False)])
+def test_bulk_actions_set_the_flag_and_move_updated_at(operator: Client, action: str, completed: bool) -> None:
+    ahead = timezone.now() + timedelta(hours=1)
+    make = {"title": "Milk", "updated_at": ahead}
+    chosen = [baker.make(Task, user_id=user_id, completed=not completed, **make) for user_id in ("alice", "bob")]
+    there_already = baker.make(Task, user_id="alice", completed=completed, **make)
+    not_chosen = baker.make(Task, user_id="alice", completed=not completed, **make)
+    data = {"action": action, "_selected_action": [task.pk for task in (*chosen, there_already)]}
+    answer = operator.post(LIST, data, follow=True)
+    assert f"2 tasks {'completed' if completed else 'reopened'}." in answer.content.decode()
+    for task in chosen:
+        now = Task.objects.get(pk=task.pk)
+        assert (now.completed, now.updated_at) == (completed, ahead + timedelta(microseconds=1))
+    for task in (there_already, not_chosen):
+        assert Task.objects.filter(pk=task.pk, completed=task.completed, updated_at=ahead).exists()
+
+
+def test_who_may_only_look_cannot_complete(operator: Client, milk: Task) -> None:
+    viewer = User.objects.create_user("viewer", password=PASSWORD, is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_task"))
+    client = sign_in("viewer")
+    before = rows()
+    assert listed(client) == ["Milk"]
+    client.post(LIST, {"action": "complete", "_selected_action": [milk.pk]})
+    assert client.post(f"{LIST}{milk.pk}/change/", form(milk, title="Taken")).status_code == 403
+    assert rows() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "column"),
+    [({"title": "Cream"}, "title"), ({"description": "One"}, "description"), ({"completed": True}, "completed")],
+)
+@pytest.mark.parametrize("description", [None, "", "Two litres", "  two\nlines \n", "three\r\nlines", "four\rlines"])
+def test_saving_a_form_writes_only_what_was_changed(operator: Client, changes, column: str, description) -> None:
+    task = baker.make(Task, user_id="alice", title="Milk", description=description, completed=False)
+    with CaptureQueriesContext(connection) as queries:
+        answer = operator.post(f"{LIST}{task.pk}/change/", form(task, **changes))
+    assert answer.status_code == 302
+    (sql,) = updates(queries)
+    written = re.findall(r'"(\w+)" = ', sql.partition(" SET ")[2].partition(" WHERE ")[0])
+    assert set(written) == {column, "updated_at"}
+    now = Task.objects.get()
+    assert now.updated_at > task.updated_at
+    expected = {"title": "Milk", "description": description, "completed": False, **changes}
+    assert (now.title, now.description, now.completed) == tuple(expected.values())
+
+
+def test_a_users_write_since_the_form_was_loaded_survives(operator: Client, alice: Actor, milk: Task) -> None:
+    alice.put(alice.task(milk.pk), {"title": "Cream", "description": "New"})
+    operator.post(f"{LIST}{milk.pk}/change/", form(milk, completed=True, title="Cream", description="New"))
+    now = Task.objects.get()
+    assert (now.title, now.description, now.completed) == ("Cream", "New", True)
+
+
+def test_a_task_does_not_change_hands(operator: Client, milk: Task) -> None:
+    operator.post(f"{LIST}{milk.pk}/change/", form(milk, user_id="bob", title="Cream"))
+    assert Task.objects.values_list("user_id", "title").get() == ("alice", "Cream")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"title": ""}, {"title": " "}, {"title": "a" * 201}, {"title": "a\0"}, {"description": "a" * 5001}]
+)
+def test_a_form_with_a_fault_is_shown_again_and_changes_nothing(operator: Client, milk: Task, changes) -> None:
+    before = rows()
+    assert operator.post(f"{LIST}{milk.pk}/change/", form(milk, **changes)).status_code == 200
+    assert rows() == before
+
+
+def test_an_operator_can_add_and_delete_a_task(operator: Client, alice: Actor) -> None:
+    operator.post(f"{LIST}add/", {"user_id": "alice", "title": "Milk", "description": ""})
+    (task,) = alice.get(alice.tasks).json()
+    assert (task["title"], task["completed"]) == ("Milk", False)
+    operator.post(f"{LIST}{task['id']}/delete/", {"post": "yes"})
+    assert rows() == []
+
+
+def test_titles_are_escaped_on_every_page(operator: Client) -> None:
+    evil = "<script>alert(1)</script>"
+    task = baker.make(Task, user_id=evil, title=evil, description=evil)
+    saved = operator.post(f"{LIST}{task.pk}/change/", form(task, completed=True), follow=True)
+    pages = [
+        saved,
+        *map(
+            operator.get,
+            [LIST, f"{LIST}{task.pk}/change/", f"{LIST}{task.pk}/history/", f"{LIST}{task.pk}/delete/", "/admin/"],
+        ),
+    ]
+    pages.append(operator.get(f"{LIST}?q={evil}"))
+    for page in pages:
+        assert page.status_code == 200
+        assert evil.encode() not in page.content
+        assert html.escape(evil).encode() in page.content
+
+
+# --- Two doors, two keys ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/admin/", LIST, f"{LIST}add/", f"{LIST}1/change/"])
+def test_a_users_token_does_not_open_the_admin(alice: Actor, milk: Task, path: str) -> None:
+    User.objects.create_superuser("alice", password=PASSWORD)
+    before = rows()
+    for method in ("GET", "POST"):
+        response = alice.request(method, path, Content_Type="application/x-www-form-urlencoded")
+        assert (response.status_code, response["Location"].partition("?")[0]) == (302, "/admin/login/")
+    assert rows() == before
+
+
+def test_a_token_in_the_sign_in_cookie_does_not_open_the_admin(alice: Actor, milk: Task) -> None:
+    client = Client()
+    assert client.post("/login", {"token": alice.token}).status_code == 302
+    assert client.get(alice.tasks).status_code == 200
+    assert client.get(LIST)["Location"].startswith("/admin/login/")
+
+
+def test_a_staff_cookie_does_not_open_anybodys_tasks(operator: Client, alice: Actor, milk: Task) -> None:
+    before = rows()
+    for user_id in ("alice", "operator", str(User.objects.get().pk)):
+        assert_problem(operator.get(f"/api/{user_id}/tasks"), 401, "not_authenticated")
+        assert_problem(operator.patch(f"/api/{user_id}/tasks/{milk.pk}/complete"), 401, "not_authenticated")
+    assert rows() == before
+
+
+def test_a_token_beside_a_staff_cookie_opens_its_own_tasks_alone(operator: Client, bob: Actor, milk: Task) -> None:
+    bob.client = operator
+    assert bob.get(bob.tasks).json() == []
+    assert_problem(bob.get("/api/alice/tasks"), 403, "permission_denied")
+
+
+def test_who_is_no_staff_cannot_sign_in(db) -> None:
+    User.objects.create_user("somebody", password=PASSWORD)
+    client = Client()
+    answer = client.post("/admin/login/", {"username": "somebody", "password": PASSWORD})
+    assert answer.status_code == 200
+    assert client.get(LIST)["Location"].startswith("/admin/login/")
+
+
+def test_after_signing_out_the_cookie_opens_nothing(operator: Client) -> None:
+    cookie = operator.cookies["sessionid"].value
+    operator.post("/admin/logout/")
+    operator.cookies["sessionid"] = cookie
+    assert operator.get(LIST)["Location"].startswith("/admin/login/")

@@ -1,0 +1,152 @@
+"""The statements: each names its owner, and finds its rows by an index."""
+
+import inspect
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from conftest import rows
+from tasks import pagination, permissions, serializers, statements, views
+from tasks.models import Task
+from tasks.pagination import ORDERINGS
+
+AFTER = {"title": "b"}
+CALLS: dict[str, Callable[[str, int], Any]] = {
+    "read": lambda owner, task_id: statements.read(owner, task_id),
+    "create": lambda owner, task_id: statements.create(owner, title="new"),
+    "update": lambda owner, task_id: statements.update(owner, task_id, title="new"),
+    "complete": lambda owner, task_id: statements.complete(owner, task_id),
+    "delete": lambda owner, task_id: statements.delete(owner, task_id),
+    "page": lambda owner, task_id: statements.page(owner, limit=11),
+}
+PAGES = {
+    f"page by {ordering}{' from the middle' if middle else ''}{' searched' if search else ''}": (
+        lambda owner, task_id, ordering=ordering, middle=middle, search=search: statements.page(
+            owner,
+            limit=11,
+            search=search,
+            completed=None if search is None else False,
+            ordering=ordering,
+            after=(AFTER.get(ordering.removeprefix("-"), "2026-01-01T01:00:00.000000Z"), task_id) if middle else None,
+        )
+    )
+    for ordering in ORDERINGS
+    for middle in (False, True)
+    for search in (None, "7")
+}
+EVERY_CALL = CALLS | PAGES
+
+
+def sql_of(call: Callable[[str, int], Any], owner: str, task_id: int) -> str:
+    with CaptureQueriesContext(connection) as queries:
+        call(owner, task_id)
+    assert len(queries) == 1
+    return str(queries[0]["sql"])
+
+
+def test_every_function_that_names_the_table_takes_the_owner_first() -> None:
+    touching = {
+        name: function
+        for name, function in inspect.getmembers(statements, inspect.isfunction)
+        if function.__module__ == statements.__name__ and "tasks_task" in inspect.getsource(function)
+    }
+    assert set(touching) == set(CALLS)
+    for function in touching.values():
+        owner = next(iter(inspect.signature(function).parameters.values()))
+        assert (owner.name, owner.default) == ("owner", inspect.Parameter.empty)
+
+
+@pytest.mark.parametrize("module", [pagination, permissions, serializers, views])
+def test_no_other_module_of_the_api_touches_rows(module) -> None:
+    source = inspect.getsource(module)
+    assert not re.search(r"tasks_task|\.objects\b|cursor\(\)|import connection|tasks\.models", source)
+
+
+@pytest.mark.parametrize("call", EVERY_CALL)
+def test_every_statement_has_the_owner_in_an_equality(milk: Task, call: str) -> None:
+    sql = sql_of(EVERY_CALL[call], "alice", milk.pk)
+    if call == "create":
+        assert re.fullmatch(r"INSERT INTO tasks_task \(user_id, .*\) SELECT 'alice', .*", sql)
+    else:
+        condition = sql.partition(" WHERE ")[2]
+        assert re.match(r"user_id = 'alice'( AND | ORDER BY )", condition)
+        # Whatever else is asked is asked on top: an OR stands in brackets.
+        assert not re.search(r"\bOR\b", re.sub(r"\([^()]*\)", "", condition))
+
+
+@pytest.mark.parametrize("call", EVERY_CALL)
+@pytest.mark.parametrize("owner", ["alice", "' OR '1'='1", "bob' --", "%", "_ob", "BOB", ""])
+def test_no_statement_reaches_a_row_of_another_owner(bobs: Task, call: str, owner: str) -> None:
+    before = rows()
+    if call == "create":
+        if owner:
+            assert statements.create(owner, title="new")["user_id"] == owner
+        Task.objects.exclude(pk=bobs.pk).delete()
+    else:
+        assert not EVERY_CALL[call](owner, bobs.pk)
+    assert rows() == before
+
+
+# --- How the databases find the rows ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(db) -> int:
+    """20,000 tasks of 100 users; returns the id of one of user7's."""
+    moment = {
+        "postgresql": "timestamptz '2026-01-01' + i * interval '1 second'",
+        "sqlite": "datetime('2026-01-01', '+' || i || ' seconds')",
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
+            "INSERT INTO tasks_task (user_id, title, description, completed, created_at, updated_at) "
+            f"SELECT 'user' || (i % 100), 'title ' || i, 'words', false, {moment}, {moment} FROM n"
+        )
+        cursor.execute("ANALYZE tasks_task")
+    return Task.objects.filter(user_id="user7").order_by("id")[100].pk
+
+
+def plan(sql: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"EXPLAIN (FORMAT JSON) {sql}" if connection.vendor == "postgresql" else f"EXPLAIN QUERY PLAN {sql}"
+        )
+        found = cursor.fetchall()
+    return json.dumps(found)
+
+
+def test_no_statement_scans_the_table_and_created_at_comes_straight_from_the_index(many: int) -> None:
+    whole_table, sorting = {
+        "postgresql": (r'"Seq Scan"', r'"Sort"'),
+        "sqlite": (r"SCAN tasks_task", r"USE TEMP B-TREE"),
+    }[connection.vendor]
+    for name, call in EVERY_CALL.items():
+        found = plan(sql_of(call, "user7", many))
+        assert not re.search(whole_table, found), (name, found)
+        if "created_at" in name or name == "page":
+            assert "tasks_owner_created" in found
+            assert not re.search(sorting, found), (name, found)
+    # The patterns would find what they look for.
+    control = plan("SELECT id FROM tasks_task WHERE description = 'x' ORDER BY title")
+    assert re.search(whole_table, control)
+    assert re.search(sorting, control)
+
+
+@pytest.mark.parametrize("ordering", ["created_at", "-created_at"])
+def test_a_page_from_the_middle_starts_at_its_place_in_the_index(many: int, ordering: str) -> None:
+    found = plan(sql_of(PAGES[f"page by {ordering} from the middle"], "user7", many))
+    if connection.vendor == "postgresql":
+        assert re.search(r'"Index Cond": ".*ROW\(created_at, id\)', found), found
+    else:
+        assert re.search(r"tasks_owner_created \(user_id=\? AND created_at[<>]\?\)", found), found
+
+
+def test_a_title_has_the_text_of_the_client_and_not_of_the_statement(db) -> None:
+    for title in ("%s", "%", "%(x)s", "' || (SELECT 1) || '", "$1", ":x", "?"):
+        assert statements.create("alice", title=title, description=title)["title"] == title

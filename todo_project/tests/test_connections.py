@@ -1,0 +1,43 @@
+"""Connections that outlive a request."""
+
+import psycopg
+import pytest
+from django.db import connection
+
+from conftest import Actor
+
+postgresql = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no connection to drop")
+
+
+@postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_dropped_while_idle_costs_no_request(alice: Actor) -> None:
+    for _ in range(5):
+        assert alice.post(alice.tasks, {"title": "Milk"}).status_code == 201
+        pid = connection.connection.info.backend_pid
+        with psycopg.connect(connection.connection.info.dsn, user="postgres") as other:
+            other.execute("SELECT pg_terminate_backend(%s, 1000)", [pid])
+        assert alice.get(alice.tasks).status_code == 200
+        assert connection.connection.info.backend_pid != pid
+
+
+@postgresql
+@pytest.mark.django_db(transaction=True)
+def test_statements_are_prepared_on_a_direct_connection(alice: Actor) -> None:
+    connection.close()
+    for _ in range(6):
+        assert alice.get(alice.tasks).status_code == 200
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT id, title%%'")
+        assert cursor.fetchone() == (1,)
+
+
+@postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("choice, threshold", [("auto", 3), ("on", 3), ("off", None)])
+def test_prepared_statements_follow_the_setting(settings, choice: str, threshold: int | None) -> None:
+    settings.PREPARED_STATEMENTS = choice
+    connection.close()
+    connection.ensure_connection()
+    assert connection.connection.prepare_threshold == threshold
+    connection.close()
