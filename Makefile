@@ -21,7 +21,7 @@ superuser: $(VENV)/run.stamp .env  ## Make an operator for /admin/
 
 test: $(VENV)/dev.stamp node  ## Everything a newcomer should see pass: SQLite, PostgreSQL, Better Auth where Node is
 	$(BIN)/python -m pytest -m "not browser and not fuzz"
-	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m "not browser and not fuzz"
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m "not browser and not fuzz and not documents"
 
 check: $(VENV)/dev.stamp lint types  ## The everyday part, in under a minute: lint, types, tests on SQLite
 	$(BIN)/python -m pytest -q tasks todo_project -m "not browser and not fuzz" --ignore todo_project/tests/test_better_auth.py

@@ -12,9 +12,17 @@ from todo_project.problems import PROBLEMS
 from todo_project.schema import ProblemSerializer
 
 SUCCESS = {"list": 200, "create": 201, "retrieve": 200, "update": 200, "destroy": 204, "complete": 200}
+SUMMARY = {
+    "list": "List your tasks",
+    "create": "Create a task",
+    "retrieve": "Read a task",
+    "update": "Write a task",
+    "destroy": "Delete a task",
+    "complete": "Complete or reopen a task",
+}
 WITH_BODY = {"create", "update", "complete"}
-EVERY = [401, 403, 404, 406, 500, 503]
-BEYOND = {"list": [422]} | {action: [400, 413, 415, 422] for action in WITH_BODY}
+EVERY = [400, 401, 403, 404, 406, 500, 503]
+BEYOND = {"list": [422]} | {action: [413, 415, 422] for action in WITH_BODY}
 THROTTLED = [429]
 
 PATH = {
@@ -55,6 +63,9 @@ class TaskSchema(AutoSchema):
     def get_operation_id(self) -> str:
         action = self.view.action
         return "tasks_list" if action == "list" else f"task_{action}"
+
+    def get_summary(self) -> str:
+        return SUMMARY[self.view.action]
 
     def get_tags(self) -> list[str]:
         return ["tasks"]

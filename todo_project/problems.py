@@ -46,7 +46,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "internal_error": (500, "A bug of ours. The request_id tells the operators where to look."),
     "service_unavailable": (503, "The database or the key server is out of reach. Retry-After says when to try again."),
 }
-DATABASE_AWAY = "The database is out of reach. Nothing was lost; try again."
+DATABASE_AWAY = "The database cannot answer just now. Try again."
 
 
 class Problem(exceptions.APIException):

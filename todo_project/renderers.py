@@ -33,7 +33,7 @@ class Negotiation(DefaultContentNegotiation):
     """DRF's negotiation, which the usual Accept of a program need not go through."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        if request.META.get("HTTP_ACCEPT", "*/*") in {"*/*", JSONRenderer.media_type}:
+        if (request.META.get("HTTP_ACCEPT") or "*/*") in {"*/*", JSONRenderer.media_type}:
             return renderers[0], renderers[0].media_type
         return super().select_renderer(request, renderers, format_suffix)
 

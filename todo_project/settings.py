@@ -1,4 +1,4 @@
-"""The one settings file. The environment is read here (gunicorn.conf.py reads its own three) and nowhere else.
+"""The one settings file. The environment is read here (gunicorn.conf.py reads where to listen and how many) and nowhere else.
 
 A variable that is missing or makes no sense stops the start, by its name.
 """
@@ -269,7 +269,6 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
-    "SORT_OPERATIONS": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,

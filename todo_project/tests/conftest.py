@@ -1,0 +1,37 @@
+"""Faults that are real: a database that is away, and the log as an operator reads it."""
+
+import io
+import logging
+import socket
+
+import pytest
+from django.db import connections
+from django.db.backends.postgresql.base import DatabaseWrapper
+
+from todo_project.logging import LineFormatter
+
+
+@pytest.fixture
+def database_away(django_db_blocker):
+    """The default database is a PostgreSQL server at a closed port."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # Taken, but nobody listens.
+        there = connections["default"]
+        address = {"HOST": "127.0.0.1", "PORT": closed.getsockname()[1], "USER": "u", "PASSWORD": "p", "NAME": "n"}
+        options = {"ENGINE": "django.db.backends.postgresql", "OPTIONS": {"connect_timeout": 2}}
+        connections["default"] = DatabaseWrapper({**there.settings_dict, **options, **address}, "default")
+        try:
+            with django_db_blocker.unblock():
+                yield
+        finally:
+            connections["default"] = there
+
+
+@pytest.fixture
+def log():
+    """What the project's own handler writes."""
+    (handler,) = [one for one in logging.getLogger().handlers if isinstance(one.formatter, LineFormatter)]
+    written = io.StringIO()
+    before = handler.setStream(written)
+    yield written
+    handler.setStream(before)

@@ -1,0 +1,270 @@
+"""The key server: rotating, slow, lying, gone."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from conftest import Actor, assert_problem, rows
+from todo_project import authentication, jwks
+from todo_project.tests.environment import configure
+from todo_project.tests.key_server import KeyServer, answer_bytes, answer_json, entry, signed
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def server(settings):
+    with KeyServer(entry()) as running:
+        configure(settings, BETTER_AUTH_JWKS_URL=running.url)
+        authentication._key_set = None
+        yield running
+    authentication._key_set = None
+
+
+def get(token: str):
+    return Actor("alice", token).get("/api/alice/tasks")
+
+
+def assert_taken(token: str) -> None:
+    assert get(token).status_code == 200
+
+
+def assert_invalid(token: str) -> None:
+    response = Actor("alice", token).post("/api/alice/tasks", {"title": "Milk"})
+    assert_problem(response, 401, "token_invalid")
+    assert rows() == []
+
+
+def assert_unavailable(token: str) -> None:
+    """503 and never 401, which would sign the user out."""
+    response = Actor("alice", token).post("/api/alice/tasks", {"title": "Milk"})
+    assert_problem(response, 503, "service_unavailable")
+    assert int(response["Retry-After"]) >= 1
+    assert "WWW-Authenticate" not in response
+    assert rows() == []
+
+
+def wait_until(condition, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.02)
+
+
+# --- Rotation -------------------------------------------------------------------------------------------------
+
+
+def test_keys_are_fetched_once_for_many_tokens(server: KeyServer) -> None:
+    for _ in range(5):
+        assert_taken(signed())
+    assert server.fetched == 1
+
+
+def test_new_key_is_found_and_the_old_one_stays(server: KeyServer) -> None:
+    assert_taken(signed())
+    server.publish(entry(kid="key-2"), entry(kid="key-1"))
+    time.sleep(jwks.PAUSE_SECONDS + 0.1)
+    assert_taken(signed(kid="key-2"))
+    assert_taken(signed(kid="key-1"))
+    assert server.fetched == 2
+
+
+def test_unknown_key_within_a_second_of_a_good_fetch_is_401_without_another(server: KeyServer) -> None:
+    assert_taken(signed())
+    assert_invalid(signed(kid="nobody"))
+    assert_invalid(signed(kid="nobody-2"))
+    assert server.fetched == 1
+    time.sleep(jwks.PAUSE_SECONDS + 0.1)
+    assert_invalid(signed(kid="nobody"))
+    assert server.fetched == 2
+
+
+def test_withdrawn_key_is_refused_in_the_end(server: KeyServer, monkeypatch) -> None:
+    monkeypatch.setattr(jwks, "MAX_AGE_SECONDS", 0.2)
+    monkeypatch.setattr(jwks, "PAUSE_SECONDS", 0.1)
+    assert_taken(signed())
+    server.publish(entry(kid="key-2"))
+    wait_until(lambda: get(signed()).status_code == 401)
+    assert_taken(signed(kid="key-2"))
+
+
+def test_empty_list_of_keys_is_a_good_answer(server: KeyServer) -> None:
+    server.publish()
+    assert_invalid(signed())
+
+
+def test_keys_that_cannot_be_used_are_passed_over(server: KeyServer) -> None:
+    secret = {"kty": "oct", "k": "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg", "alg": "HS256", "kid": "oct"}
+    junk = [
+        1,
+        None,
+        {},
+        {"kid": 7},
+        {"kid": "x", "kty": "nonsense"},
+        {"kid": "y", "kty": "OKP", "crv": "Ed25519", "x": "!"},
+    ]
+    encryption = entry(kid="enc") | {"use": "enc"}
+    server.publish(*junk, secret, encryption, entry())
+    assert_taken(signed())
+    for kid in ("oct", "enc", "x", "y"):
+        assert_invalid(signed(kid=kid))
+
+
+# --- Floods ---------------------------------------------------------------------------------------------------
+
+
+def test_flood_of_unknown_keys_is_one_fetch_a_second_and_one_at_a_time(server: KeyServer) -> None:
+    good = server.answer
+
+    def slowly(handler) -> None:
+        time.sleep(0.2)
+        good(handler)
+
+    server.answer = slowly
+    keys = jwks.KeySet(server.url)
+    end, outcomes = time.monotonic() + 2.3, []
+
+    def ask(number: int) -> None:
+        count = 0
+        while time.monotonic() < end:
+            outcomes.append(keys.get(f"unknown-{number}-{count}"))
+            count += 1
+            time.sleep(0.005)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) > 100
+    assert set(outcomes) == {None}
+    assert server.most_at_once == 1
+    assert 2 <= server.fetched <= 3
+    gaps = [after - before for before, after in zip(server.asked_at, server.asked_at[1:], strict=False)]
+    assert min(gaps) > 0.9
+
+
+def test_flood_against_a_failing_server_is_one_fetch_a_second(server: KeyServer) -> None:
+    server.answer = answer_json({}, 500)
+    for number in range(20):
+        assert_unavailable(signed(kid=f"key-{number % 2}"))
+    assert server.fetched <= 2
+
+
+# --- Servers that lie, stall or are gone ------------------------------------------------------------------------
+
+
+def hang(handler) -> None:
+    time.sleep(4)
+
+
+def drip_body(handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    for _ in range(40):
+        handler.wfile.write(b" ")
+        time.sleep(0.1)
+
+
+def drip_headers(handler) -> None:
+    for byte in b"HTTP/1.0 200 OK\r\nX-Slow: " + b"x" * 20:
+        handler.wfile.write(bytes([byte]))
+        time.sleep(0.1)
+
+
+def huge(handler) -> None:
+    body = json.dumps({"keys": [entry()], "more": "x" * (2 * jwks.MAX_BYTES)}).encode()
+    answer_bytes(body)(handler)
+
+
+def endless(handler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b" " * 65536)
+
+
+LIES = {
+    "hang": hang,
+    "drip_body": drip_body,
+    "drip_headers": drip_headers,
+    "huge": huge,
+    "endless": endless,
+    "not_json": answer_bytes(b"<html>"),
+    "not_utf8": answer_bytes(b'{"keys": ["\xff\xff"]}'),
+    "deep": answer_bytes(b"[" * 200_000),
+    "no_keys": answer_json({"jwks": []}),
+    "list": answer_json([]),
+    "null": answer_json(None),
+    "keys_no_list": answer_json({"keys": {"key-1": entry()}}),
+    "status_500": answer_json({"keys": [entry()]}, 500),
+    "status_404": answer_json({"keys": [entry()]}, 404),
+    "status_204": answer_bytes(b"", 204),
+    "truncated": answer_bytes(b'{"keys": ['),
+    "closes": lambda handler: handler.connection.close(),
+    "no_http": lambda handler: handler.wfile.write(b"\0\1\2 nonsense\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_cached_keys_go_on_and_unknown_ones_are_503_in_time(server: KeyServer, monkeypatch, lie: str) -> None:
+    monkeypatch.setattr(jwks, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(jwks, "PAUSE_SECONDS", 0.0)
+    assert_taken(signed())
+    server.answer = LIES[lie]
+    started = time.monotonic()
+    assert_unavailable(signed(kid="key-2"))
+    assert time.monotonic() - started < 3  # Some of them would take four seconds, or for ever.
+    fetched = server.fetched
+    assert_taken(signed())
+    assert server.fetched == fetched  # It asks nobody, and so waits for nothing.
+
+
+def test_server_that_hangs_costs_three_seconds_at_most(server: KeyServer) -> None:
+    server.answer = hang
+    started = time.monotonic()
+    assert_unavailable(signed())
+    assert time.monotonic() - started < jwks.TIMEOUT_SECONDS + 0.9
+
+
+def test_server_that_is_gone_is_503_and_cached_keys_go_on(server: KeyServer, monkeypatch) -> None:
+    assert_taken(signed())
+    server.stop()
+    time.sleep(jwks.PAUSE_SECONDS + 0.1)
+    assert_unavailable(signed(kid="key-2"))
+    monkeypatch.setattr(jwks, "MAX_AGE_SECONDS", 0.0)  # Also when it is time to look again.
+    for _ in range(3):
+        assert_taken(signed())
+        time.sleep(0.1)
+
+
+def test_unknown_key_after_a_failed_fetch_is_503_until_a_fetch_succeeds(server: KeyServer) -> None:
+    good = server.answer
+    server.answer = answer_json({}, 503)
+    assert_unavailable(signed())
+    server.answer = good
+    assert_unavailable(signed())  # Within the second nobody asks again.
+    assert server.fetched == 1
+    time.sleep(jwks.PAUSE_SECONDS + 0.1)
+    assert_taken(signed())
+    assert_invalid(signed(kid="nobody"))
+
+
+def test_redirects_are_not_followed(server: KeyServer) -> None:
+    with KeyServer(entry()) as elsewhere:
+        for status in (301, 302, 303, 307, 308):
+            authentication._key_set = None
+            server.answer = answer_bytes(b"", status, Location=elsewhere.url)
+            assert_unavailable(signed())
+        assert elsewhere.fetched == 0
+
+
+def test_signing_in_while_the_key_server_is_away_is_503(server: KeyServer) -> None:
+    server.answer = answer_json({}, 500)
+    response = Actor("alice").client.post("/login", {"token": signed()})
+    assert response.status_code == 503
+    assert int(response["Retry-After"]) >= 1
+    assert authentication.SIGN_IN_COOKIE not in response.cookies
