@@ -1,4 +1,4 @@
-"""The one settings file. The environment is read here (gunicorn.conf.py reads where to listen and how many) and nowhere else.
+"""The one settings file. The environment is read here, and by gunicorn.conf.py for where to listen and how many.
 
 A variable that is missing or makes no sense stops the start, by its name.
 """
