@@ -42,6 +42,9 @@ browser: $(VENV)/browser.stamp  ## The pages in a real Chromium
 fuzz: $(VENV)/fuzz.stamp  ## schemathesis against the running server
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m fuzz
 
+bench: $(VENV)/dev.stamp  ## Measure against the peers, with a million tasks: 25 minutes on two quiet cores
+	$(BIN)/python -m benchmarks
+
 clean:  ## Remove what the commands above installed; your data and .env stay
 	rm -rf $(VENV) $(NODE_MODULES) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 

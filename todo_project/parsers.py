@@ -64,7 +64,10 @@ class JSONParser(BaseParser):
             raise UnsupportedMediaType(media_type or "", "JSON is UTF-8.")
         refuse_too_large(stream, parser_context)
         try:
-            text = stream.read().decode()
+            body = stream.read()
+            if len(body) < int(parser_context["request"].META.get("CONTENT_LENGTH") or 0):
+                raise ParseError("The body ended early.")
+            text = body.decode()
             return json.loads(text, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
         except RecursionError:
             raise ParseError("The body is nested too deep.") from None

@@ -34,7 +34,8 @@ class Command(BaseCommand):
             )
         self.stdout.flush()
         os.chdir(settings.BASE_DIR)
-        os.environ.update(HOST=host, PORT=port)
+        # gunicorn itself reads the last one, and does not take an empty one.
+        os.environ.update(HOST=host, PORT=port, WEB_CONCURRENCY=os.environ.get("WEB_CONCURRENCY") or "2")
         os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "todo_project.wsgi"])  # noqa: S606
 
     def check_address(self, host: str, port: str) -> None:

@@ -1,0 +1,22 @@
+"""The running service, once for all tests of a session; each test brings a user of its own."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import pytest
+
+from tests.live import Live, User, live
+
+# What `make browser` installs, and `make test` does not need.
+collect_ignore = [] if find_spec("playwright") else ["test_browser.py"]
+
+
+@pytest.fixture(scope="session", name="live")
+def running() -> Iterator[Live]:
+    with live() as service:
+        yield service
+
+
+@pytest.fixture
+def user(live: Live) -> User:
+    return User(live)

@@ -1,0 +1,376 @@
+"""The pages as a person sees them, in a real Chromium. Screenshots are kept in a folder the run names."""
+
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from conftest import sign
+from tests.live import Live, User, manage
+
+pytestmark = pytest.mark.browser
+
+SHOTS = Path(tempfile.gettempdir()) / "todo-screenshots"
+FLAGS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"]
+# Without these it looks for Google's hosts at every start.
+FLAGS += ["disable-background-networking", "disable-component-update", "disable-sync"]
+PASSWORD = "correct horse battery staple"
+SCRIPT = "<script>document.title = 'taken over'</script>"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert chromium, "Chromium is not installed: apt-get install chromium"
+    shutil.rmtree(SHOTS, ignore_errors=True)
+    SHOTS.mkdir()
+    print(f"Screenshots: {SHOTS}")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=[f"--{flag}" for flag in FLAGS])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser, live: Live) -> Iterator[Page]:
+    """An empty profile. Whatever a script or an asset complains of fails the test, and so does another host."""
+    context = browser.new_context(base_url=live.url, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(10_000)
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda sent: hosts.add(urlsplit(sent.url).netloc))
+    opened.on(
+        "response",
+        # The admin's pages name no icon, so that a browser looks for one.
+        lambda got: (
+            complaints.append(f"{got.status} {got.url}")
+            if got.status >= 400
+            and got.request.resource_type not in {"document", "xhr", "fetch"}
+            and not got.url.endswith("/favicon.ico")
+            else None
+        ),
+    )
+    opened.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            if message.type == "error" and "Failed to load resource" not in message.text
+            else None
+        ),
+    )
+    hosts: set[str] = set()
+    yield opened
+    context.close()
+    assert complaints == []
+    assert hosts <= {f"{live.host}:{live.port}", ""}
+
+
+@pytest.fixture
+def user(live: Live) -> User:
+    """Somebody whose id must be quoted in addresses."""
+    return User(live, f"auth0|{time.time_ns()} ü?#%")
+
+
+def path(user: User) -> str:
+    return f"/api/{quote(user.subject, safe='')}/tasks"
+
+
+def listed(user: User) -> list[dict[str, object]]:
+    answer = user.request("GET", path(user))
+    assert answer.status == 200
+    tasks: list[dict[str, object]] = answer.json()
+    return tasks
+
+
+def create(user: User, title: str, **members: object) -> dict[str, object]:
+    answer = user.request("POST", path(user), {"title": title, **members})
+    assert answer.status == 201
+    task: dict[str, object] = answer.json()
+    return task
+
+
+def sign_in(page: Page, token: str) -> None:
+    page.get_by_label("Your token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def shot(page: Page, name: str) -> None:
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def test_a_person_keeps_tasks(page: Page, user: User) -> None:
+    page.goto("/")
+    shot(page, "start")
+    page.get_by_role("link", name="Sign in").click()
+    shot(page, "sign-in")
+    sign_in(page, user.token)
+    page.wait_for_url(f"**{path(user)}")
+    expect(page.get_by_role("heading", name="Tasks")).to_be_visible()
+
+    # A blank title is refused beside its field; the list is as it was.
+    form = page.locator("#post-object-form")
+    form.locator("[name=title]").fill("   ")
+    form.get_by_role("button", name="POST").click()
+    expect(form.locator(".has-error", has=page.locator("[name=title]"))).to_contain_text("may not be blank")
+    shot(page, "blank-title")
+    assert listed(user) == []
+
+    form.locator("[name=title]").fill("Milk")
+    form.locator("[name=description]").fill("Two litres")
+    form.get_by_role("button", name="POST").click()
+    expect(page.locator(".response-info")).to_contain_text("HTTP 201 Created")
+    shot(page, "created")
+    (task,) = listed(user)
+    assert (task["title"], task["description"], task["completed"]) == ("Milk", "Two litres", False)
+
+    page.goto(path(user))
+    page.get_by_role("link", name="Milk").click()
+    expect(page.get_by_role("heading", name=f"Task {task['id']}")).to_be_visible()
+    shot(page, "task")
+    form = page.locator("#put-object-form")
+    expect(form.locator("[name=title]")).to_have_value("Milk")
+    expect(form.locator("[name=description]")).to_have_value("Two litres")
+    expect(form.locator("[name=completed]")).not_to_be_checked()
+    form.locator("[name=title]").fill("Oat milk")
+    form.get_by_role("button", name="PUT").click()
+    expect(page.locator(".response-info")).to_contain_text('"title": "Oat milk"')
+    (task,) = listed(user)
+    assert (task["title"], task["description"], task["completed"]) == ("Oat milk", "Two litres", False)
+
+    form.locator("[name=title]").fill("")
+    form.get_by_role("button", name="PUT").click()
+    expect(form.locator(".has-error", has=page.locator("[name=title]"))).to_contain_text("may not be blank")
+    assert listed(user) == [task]
+
+    # The button works on the page that the form left, and on the page as it was loaded.
+    form.locator("[name=title]").fill("Oat milk")
+    form.get_by_role("button", name="PUT").click()
+    expect(page.locator(".response-info")).to_contain_text("HTTP 200 OK")
+    for completed in ["true", "false"]:
+        page.get_by_role("button", name="Complete / reopen").click()
+        expect(page.locator(".response-info")).to_contain_text(f'"completed": {completed}')
+    assert listed(user)[0]["completed"] is False
+
+    page.get_by_role("button", name="DELETE").click()
+    expect(page.locator("#deleteModal.in .modal-content")).to_be_visible()
+    shot(page, "delete")
+    page.locator("#deleteModal").get_by_text("Delete", exact=True).click()
+    expect(page.locator(".response-info")).to_contain_text("HTTP 20")
+    assert listed(user) == []
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    page.goto(path(user))
+    assert urlsplit(page.url).path == "/login"
+
+
+def test_raw_json_from_the_pages(page: Page, user: User) -> None:
+    page.goto(f"/login?next={quote(path(user))}")
+    sign_in(page, user.token)
+    page.get_by_role("link", name="Raw data").click()
+    form = page.locator("#post-generic-content-form")
+    form.locator("[name=_content]").fill('{"title": "Raw", "completed": true}')
+    form.get_by_role("button", name="POST").click()
+    expect(page.locator(".response-info")).to_contain_text("HTTP 201 Created")
+    (task,) = listed(user)
+    assert (task["title"], task["completed"]) == ("Raw", True)
+
+    page.goto(f"{path(user)}/{task['id']}")
+    form = page.locator("#put-generic-content-form")
+    if not form.is_visible():  # The page remembers the tab that was used.
+        page.get_by_role("link", name="Raw data").click()
+    form.locator("[name=_content]").fill('{"title": "Rawer"}')
+    form.get_by_role("button", name="PUT").click()
+    expect(page.locator(".response-info")).to_contain_text('"title": "Rawer"')
+    shot(page, "raw")
+    form.locator("[name=_content]").fill('{"title": ')
+    form.get_by_role("button", name="PUT").click()
+    expect(page.locator(".response-info")).to_contain_text("parse_error")
+    assert [(task["title"], task["completed"]) for task in listed(user)] == [("Rawer", True)]
+
+
+def test_filters_search_order_and_pages(page: Page, user: User) -> None:
+    for number in range(5):
+        create(user, f"Task {number}", completed=number % 2 == 0)
+    page.goto(f"{path(user)}?limit=2")
+    sign_in(page, user.token)
+
+    def titles() -> list[str]:
+        return [title for title in page.locator("#content li a").all_inner_texts() if title.startswith("Task ")]
+
+    def choose(name: str) -> None:
+        page.get_by_role("button", name="Filters").click()
+        expect(page.locator("#filtersModal.in .modal-content")).to_be_visible()
+        shot(page, "filters")
+        page.locator("#filtersModal").get_by_text(name, exact=True).click()
+
+    assert titles() == ["Task 4", "Task 3"]
+    page.get_by_role("link", name="Next page").click()
+    assert titles() == ["Task 2", "Task 1"]
+    page.get_by_role("link", name="Next page").click()
+    assert titles() == ["Task 0"]
+    expect(page.get_by_role("link", name="Next page")).to_have_count(0)
+
+    choose("title")
+    assert titles() == ["Task 0", "Task 1"]
+    choose("completed")
+    assert titles() == ["Task 0", "Task 2"]
+    page.get_by_role("link", name="Next page").click()
+    assert titles() == ["Task 4"]
+
+    page.get_by_role("button", name="Filters").click()
+    page.locator("#filtersModal [name=search]").fill("sk 2")
+    page.locator("#filtersModal").get_by_text("Search").last.click()
+    assert titles() == ["Task 2"]
+    shot(page, "searched")
+
+
+def test_sign_in_leads_back_to_the_page_that_was_asked_for(page: Page, user: User) -> None:
+    task = create(user, "Milk")
+    page.goto(f"{path(user)}/{task['id']}?x=1&y=2")
+    assert urlsplit(page.url).path == "/login"
+    sign_in(page, "nonsense")
+    expect(page.get_by_role("alert")).to_be_visible()
+    shot(page, "sign-in-refused")
+    sign_in(page, user.token)
+    page.wait_for_url(f"**{path(user)}/{task['id']}?x=1&y=2")
+
+
+def test_a_sign_in_ends_with_its_token(page: Page, user: User) -> None:
+    now = int(time.time())
+    page.goto(path(user))
+    sign_in(page, sign(user.subject, iat=now - 60, exp=now + 4))
+    expect(page.get_by_role("heading", name="Tasks")).to_be_visible()
+    page.wait_for_timeout(max(0.0, now + 5.5 - time.time()) * 1000)
+    page.goto(path(user))
+    assert urlsplit(page.url).path == "/login"
+    assert page.context.cookies() == [cookie for cookie in page.context.cookies() if cookie["name"] == "csrftoken"]
+
+
+def test_the_page_of_another_user_is_403(page: Page, user: User) -> None:
+    page.goto(path(user))
+    sign_in(page, user.token)
+    shown = page.goto("/api/somebody-else/tasks")
+    assert shown is not None
+    assert shown.status == 403
+    expect(page.locator("body")).to_contain_text("This path belongs to another user.")
+    shot(page, "another-user")
+    shown = page.goto("/nothing-here")
+    assert shown is not None
+    assert shown.status == 404
+    expect(page.get_by_role("heading", name="404 Not Found")).to_be_visible()
+    shot(page, "not-found")
+
+
+def test_stored_text_is_shown_and_never_run(page: Page, user: User) -> None:
+    task = create(user, f"{SCRIPT} " + "x" * 150, description=f"</textarea>{SCRIPT}")
+    page.goto(path(user))
+    sign_in(page, user.token)
+    for address in [path(user), f"{path(user)}/{task['id']}", f"{path(user)}?search={quote(SCRIPT)}"]:
+        page.goto(address)
+        expect(page.locator(".response-info")).to_contain_text(SCRIPT)
+        assert page.title() != "taken over"
+    shot(page, "escaped")
+
+
+def test_the_documentation_can_be_tried(page: Page, user: User) -> None:
+    page.goto("/docs")
+    expect(page.locator(".opblock")).to_have_count(6)
+    shot(page, "docs")
+    page.get_by_role("button", name="Authorize").click()
+    page.locator(".auth-container input").fill(user.token)
+    page.locator(".auth-btn-wrapper").get_by_role("button", name="Apply credentials").click()
+    page.locator(".auth-btn-wrapper").get_by_role("button", name="Close").click()
+
+    created = page.locator("#operations-tasks-task_create")
+    created.locator(".opblock-summary-control").click()
+    created.get_by_role("button", name="Try it out").click()
+    created.locator("tr[data-param-name=user_id] input").fill(user.subject)
+    created.locator(".body-param textarea").fill('{"title": "From the documentation"}')
+    created.get_by_role("button", name="Execute").click()
+    expect(created.locator(".live-responses-table .response .response-col_status")).to_contain_text("201")
+    page.screenshot(path=SHOTS / "docs-tried.png")
+    assert [task["title"] for task in listed(user)] == ["From the documentation"]
+
+
+def test_an_operator_uses_the_admin(page: Page, user: User) -> None:
+    manage(
+        {
+            **user.live.variables,
+            "DJANGO_SUPERUSER_USERNAME": "operator",
+            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+            "DJANGO_SUPERUSER_EMAIL": "operator@example.com",
+        },
+        "createsuperuser",
+        "--noinput",
+    )
+    tasks = [create(user, title) for title in ["First", "Second", SCRIPT]]
+    other = User(user.live)
+    other.create("Somebody else's")
+
+    # A token that signs in to the pages is nothing to the admin.
+    page.goto("/login")
+    sign_in(page, user.token)
+    page.goto("/admin/tasks/task/")
+    assert urlsplit(page.url).path == "/admin/login/"
+    page.get_by_label("Username").fill("operator")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="this page is not scoped by owner")).to_be_visible()
+    shot(page, "admin-list")
+    rows = page.locator("#result_list tbody tr")
+
+    def search(term: str) -> None:
+        page.locator("#searchbar").fill(term)
+        page.get_by_role("button", name="Search").click()
+
+    search("else's")
+    expect(rows.filter(has_text=other.subject)).to_have_count(1)
+    search(user.subject)
+    expect(rows).to_have_count(3)
+    expect(rows.filter(has_text=SCRIPT)).to_have_count(1)
+
+    for action, said, completed in [
+        ("Complete the selected tasks", "3 tasks completed.", True),
+        ("Reopen the selected tasks", "3 tasks reopened.", False),
+    ]:
+        page.locator("#action-toggle").check()
+        page.get_by_label("Action:").select_option(label=action)
+        page.get_by_role("button", name="Go", exact=True).click()
+        expect(page.locator(".messagelist")).to_contain_text(said)
+        assert {task["completed"] for task in listed(user)} == {completed}
+        expect(rows).to_have_count(3)
+    shot(page, "admin-acted")
+
+    page.locator("#changelist-filter").get_by_role("link", name="Yes").click()
+    expect(rows).to_have_count(0)
+
+    page.goto(f"/admin/tasks/task/{tasks[0]['id']}/change/")
+    assert page.locator("[name=user_id]").count() == 0
+    page.locator("[name=title]").fill("First, changed")
+    shot(page, "admin-edit")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".messagelist")).to_contain_text("was changed successfully")
+    (changed,) = [task for task in listed(user) if task["id"] == tasks[0]["id"]]
+    assert changed["title"] == "First, changed"
+    assert str(changed["updated_at"]) > str(tasks[0]["updated_at"])
+
+    page.goto("/admin/tasks/task/add/")
+    page.locator("[name=user_id]").fill(user.subject)
+    page.locator("[name=title]").fill("Added by the operator")
+    shot(page, "admin-add")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".messagelist")).to_contain_text("was added successfully")
+    assert len(listed(user)) == 4
+
+    # Nor does the operator's cookie open a user's tasks.
+    page.context.clear_cookies(name="todo_sign_in")
+    page.goto(path(user))
+    assert re.match("/login", urlsplit(page.url).path)
