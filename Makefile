@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_MODULES := tests/better_auth/node_modules
-export DJANGO_SETTINGS_MODULE := todo_project.settings
 
 .DEFAULT_GOAL := help
 .PHONY: help run superuser test check lint types schema browser fuzz bench clean
