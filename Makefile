@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NODE_MODULES := tests/better_auth/node_modules
+NODE_FOLDERS := tests/better_auth
 
 .DEFAULT_GOAL := help
 .PHONY: help run superuser test check lint types schema browser fuzz bench clean
@@ -45,7 +45,7 @@ bench: $(VENV)/dev.stamp  ## Measure against the peers, with a million tasks: 25
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove what the commands above installed; your data and .env stay
-	rm -rf $(VENV) $(NODE_MODULES) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NODE_FOLDERS:=/node_modules) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # --- What the commands above need -------------------------------------------------------------------------------
 
@@ -81,7 +81,9 @@ $(VENV)/fuzz.stamp: $(VENV)/dev.stamp
 
 .PHONY: node
 node:
-	@if command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)'; then \
-		[ $(NODE_MODULES)/.package-lock.json -nt tests/better_auth/package-lock.json ] || \
-			(cd tests/better_auth && npm ci --silent --no-audit --no-fund); \
-	else echo "No Node 20 or newer: the tests against a real Better Auth server will be skipped."; fi
+	@if command -v npm >/dev/null && node -e 'process.exit(+(parseInt(process.versions.node) < 20))'; then \
+		for folder in $(NODE_FOLDERS); do \
+			[ $$folder/node_modules/.package-lock.json -nt $$folder/package-lock.json ] || \
+				(cd $$folder && npm ci --silent --no-audit --no-fund) || exit 1; \
+		done; \
+	else echo "No Node 20 or newer: the tests against a real Better Auth server, and of the TypeScript client, will be skipped."; fi
