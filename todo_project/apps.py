@@ -1,5 +1,6 @@
 from django.apps import AppConfig
-from django.core.signals import request_started
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, reset_queries
 from django.db.backends.signals import connection_created
 
 
@@ -9,7 +10,14 @@ class TodoProjectConfig(AppConfig):
     name = "todo_project"
 
     def ready(self) -> None:
-        from todo_project.connections import choose_prepared_statements, close_dropped_connections
+        from todo_project.connections import choose_prepared_statements, close_dropped_connection
 
-        request_started.connect(close_dropped_connections)
+        # One look before each request does what Django's handlers do in three, before and after it.
+        for signal, handler in (
+            (request_started, reset_queries),
+            (request_started, close_old_connections),
+            (request_finished, close_old_connections),
+        ):
+            signal.disconnect(handler)
+        request_started.connect(close_dropped_connection)
         connection_created.connect(choose_prepared_statements)

@@ -195,6 +195,8 @@ def database() -> dict[str, Any]:
     except (ValueError, dj_database_url.ParseError):
         # The address holds a password, so it is not repeated here.
         raise ImproperlyConfigured("DATABASE_URL is no database address Django understands.") from None
+    # todo_project.connections looks at the connection before each request, so that it may be kept.
+    config["CONN_MAX_AGE"] = None
     options: dict = config.setdefault("OPTIONS", {})
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["NAME"] = BASE_DIR / config["NAME"]  # An absolute name stays as it is.
@@ -204,8 +206,6 @@ def database() -> dict[str, Any]:
             transaction_mode="IMMEDIATE", timeout=5, init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"
         )
     elif config["ENGINE"] == "django.db.backends.postgresql":
-        # todo_project.connections looks at the socket before each request, so that a connection may be kept.
-        config["CONN_MAX_AGE"] = None
         config["DISABLE_SERVER_SIDE_CURSORS"] = True  # A pooler in transaction mode does not carry them.
         for option, value in {
             "server_side_binding": True,  # Needed for prepared statements, see todo_project.connections.
