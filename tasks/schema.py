@@ -32,6 +32,13 @@ BEYOND = {
     "complete": [412, 413, 415, 422],
 }
 THROTTLED = [429]
+# Codes that share a status with others, and that only these give.
+ONLY = {
+    "parse_error": WITH_BODY,
+    "invalid_cursor": {"list"},
+    "idempotency_key_reused": {"create"},
+    "invalid_idempotency_key": {"create"},
+}
 
 PATH = {
     "user_id": OpenApiParameter(
@@ -123,9 +130,11 @@ class TaskSchema(AutoSchema):
         success = SUCCESS[action]
         statuses = [success, *EVERY, *BEYOND.get(action, []), *THROTTLED]
         tagged = [] if action == "destroy" else [success]
+        varied = [success]
         if action in READS:
             statuses.append(304)
             tagged.append(304)
+            varied.append(304)
         if action in CONDITIONAL:
             tagged.append(412)
 
@@ -147,6 +156,7 @@ class TaskSchema(AutoSchema):
                 "Keep it for yourself, and ask again before using it.",
                 enum=["private, no-cache"],
             ),
+            header("Vary", varied, "What else the answer depends on."),
             header("ETag", tagged, "Strong; another after every write."),
             header("WWW-Authenticate", [401], "As RFC 6750, section 3."),
             header("Retry-After", [429, 503], "Seconds."),
@@ -171,9 +181,9 @@ class TaskSchema(AutoSchema):
         if action in READS:
             responses[304] = OpenApiResponse(description="You have this state already.")
         for status in [*EVERY, *BEYOND.get(action, []), *THROTTLED]:
-            codes = [code for code, (of, _) in PROBLEMS.items() if of == status]
+            codes = [code for code, (of, _) in PROBLEMS.items() if of == status and action in ONLY.get(code, {action})]
             responses[status, "application/problem+json"] = OpenApiResponse(
-                ProblemSerializer, description=" or ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes)
+                ProblemSerializer, description=" ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes)
             )
         return responses
 

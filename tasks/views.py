@@ -114,7 +114,7 @@ class TaskViewSet(GenericViewSet):
         current = statements.read(self.owner, task_id) if condition else None
         if current is None:
             return no_such_task()
-        detail = "The task has changed since it was read, or the condition names no state it ever had."
+        detail = "The condition does not hold of the task as it is now."
         return Problem(412, "precondition_failed", detail, headers={"ETag": etag(current)})
 
     def get_serializer_class(self) -> type[TaskInputSerializer] | type[CompleteSerializer]:
