@@ -45,6 +45,10 @@ class Task(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    # What the create that made this task was called, and what it asked for, so that it can be retried.
+    idempotency_key = models.CharField(max_length=255, null=True, editable=False, db_collation="binary")
+    idempotency_fingerprint = models.CharField(max_length=64, null=True, editable=False)
+
     objects = TaskQuerySet.as_manager()
 
     class Meta:
@@ -52,6 +56,12 @@ class Task(models.Model):
         # pay for it.
         indexes = [models.Index(fields=["user_id", "created_at", "id"], name="tasks_owner_created")]
         constraints = [
+            # Partial, so that a create without a key does not pay for it.
+            models.UniqueConstraint(
+                fields=["user_id", "idempotency_key"],
+                condition=models.Q(idempotency_key__isnull=False),
+                name="tasks_idempotency_key",
+            ),
             models.CheckConstraint(condition=_length("user_id", 1, 255), name="tasks_user_id_length"),
             models.CheckConstraint(condition=_length("title", 1, 200), name="tasks_title_length"),
             models.CheckConstraint(condition=_length("description", 0, 5000), name="tasks_description_length"),

@@ -21,9 +21,24 @@ SUMMARY = {
     "complete": "Complete or reopen a task",
 }
 WITH_BODY = {"create", "update", "complete"}
+READS = {"list", "retrieve"}
+CONDITIONAL = {"update", "destroy", "complete"}
 EVERY = [400, 401, 403, 404, 406, 500, 503]
-BEYOND = {"list": [422]} | {action: [413, 415, 422] for action in WITH_BODY}
+BEYOND = {
+    "list": [422],
+    "create": [413, 415, 422],
+    "update": [412, 413, 415, 422],
+    "destroy": [412],
+    "complete": [412, 413, 415, 422],
+}
 THROTTLED = [429]
+# Codes that share a status with others, and that only these give.
+ONLY = {
+    "parse_error": WITH_BODY,
+    "invalid_cursor": {"list"},
+    "idempotency_key_reused": {"create"},
+    "invalid_idempotency_key": {"create"},
+}
 
 PATH = {
     "user_id": OpenApiParameter(
@@ -41,6 +56,29 @@ REQUEST_ID = OpenApiParameter(
     {"type": "string"},
     OpenApiParameter.HEADER,
     description="Comes back in the answer and stands in the log; one is made if it is missing.",
+)
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match",
+    {"type": "string"},
+    OpenApiParameter.HEADER,
+    description="Tags you have; 304 without a body if one is current.",
+)
+CONDITIONS = [
+    OpenApiParameter(
+        "If-Match",
+        {"type": "string"},
+        OpenApiParameter.HEADER,
+        description="The tag you read; 412 and nothing is written if the task has changed since.",
+    ),
+    OpenApiParameter(
+        "If-None-Match", {"type": "string"}, OpenApiParameter.HEADER, description="412 if one of these tags is current."
+    ),
+]
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    OpenApiParameter.HEADER,
+    description="1 to 255 visible characters, new for each task. The same key and values again make no second task.",
 )
 QUERY = [
     OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
@@ -80,11 +118,25 @@ class TaskSchema(AutoSchema):
             parameters.append(PATH["task_id"])
         if action == "list":
             parameters += QUERY
+        if action in READS:
+            parameters.append(IF_NONE_MATCH)
+        if action in CONDITIONAL:
+            parameters += CONDITIONS
+        if action == "create":
+            parameters.append(IDEMPOTENCY_KEY)
         return [*parameters, REQUEST_ID, *self._response_headers(action)]
 
     def _response_headers(self, action: str) -> list[OpenApiParameter]:
         success = SUCCESS[action]
         statuses = [success, *EVERY, *BEYOND.get(action, []), *THROTTLED]
+        tagged = [] if action == "destroy" else [success]
+        varied = [success]
+        if action in READS:
+            statuses.append(304)
+            tagged.append(304)
+            varied.append(304)
+        if action in CONDITIONAL:
+            tagged.append(412)
 
         def header(name: str, codes: list[int], description: str, **schema: Any) -> OpenApiParameter:
             return OpenApiParameter(
@@ -104,6 +156,8 @@ class TaskSchema(AutoSchema):
                 "Keep it for yourself, and ask again before using it.",
                 enum=["private, no-cache"],
             ),
+            header("Vary", varied, "What else the answer depends on."),
+            header("ETag", tagged, "Strong; another after every write."),
             header("WWW-Authenticate", [401], "As RFC 6750, section 3."),
             header("Retry-After", [429, 503], "Seconds."),
         ]
@@ -124,10 +178,12 @@ class TaskSchema(AutoSchema):
         success = SUCCESS[action]
         body = None if success == 204 else TaskSerializer(many=action == "list")
         responses: dict[Any, Any] = {success: body}
+        if action in READS:
+            responses[304] = OpenApiResponse(description="You have this state already.")
         for status in [*EVERY, *BEYOND.get(action, []), *THROTTLED]:
-            codes = [code for code, (of, _) in PROBLEMS.items() if of == status]
+            codes = [code for code, (of, _) in PROBLEMS.items() if of == status and action in ONLY.get(code, {action})]
             responses[status, "application/problem+json"] = OpenApiResponse(
-                ProblemSerializer, description=" or ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes)
+                ProblemSerializer, description=" ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes)
             )
         return responses
 

@@ -24,6 +24,22 @@ class TaskRow(TypedDict):
     updated_at: str
 
 
+@dataclass(frozen=True)
+class Condition:
+    """What must hold of the row for a write to happen: its `updated_at` is one of some, and none of others."""
+
+    among: tuple[str, ...] | None = None
+    not_among: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """A create's key, and a fingerprint of what it would create."""
+
+    key: str
+    fingerprint: str
+
+
 FIELDS = tuple(TaskRow.__annotations__)
 
 
@@ -105,6 +121,20 @@ def _run(sql: str, parameters: Sequence[Any]) -> list[TaskRow]:
         return [cast(TaskRow, dict(zip(FIELDS, row, strict=True))) for row in cursor.fetchall()]
 
 
+def _where(owner: str, task_id: int, condition: Condition | None) -> tuple[str, list[Any]]:
+    """The one row a write may touch, if it is the owner's and the condition holds of it."""
+    where, parameters = "user_id = %s AND id = %s", [cast(Any, owner), task_id]
+    if condition is not None:
+        timestamp = dialect().timestamp
+        if condition.among is not None:
+            placeholders = ", ".join([timestamp] * len(condition.among))
+            where += f" AND updated_at IN ({placeholders})" if placeholders else " AND 1 = 0"
+        if condition.not_among:
+            where += f" AND updated_at NOT IN ({', '.join([timestamp] * len(condition.not_among))})"
+        parameters += [*(condition.among or ()), *condition.not_among]
+    return where, parameters
+
+
 def page(
     owner: str,
     *,
@@ -148,16 +178,38 @@ def read(owner: str, task_id: int) -> TaskRow | None:
     return rows[0] if rows else None
 
 
-def create(owner: str, *, title: str, description: str | None = None, completed: bool = False) -> TaskRow:
-    """A new task of the owner's."""
+def create(
+    owner: str,
+    *,
+    title: str,
+    description: str | None = None,
+    completed: bool = False,
+    idempotency: Idempotency | None = None,
+) -> TaskRow | None:
+    """A new task of the owner's; or the one that this idempotency key made, as it is now.
+
+    None if the key made a task of other values. A create with the same key under way is waited for.
+    """
     speaks = dialect()
-    return _run(
-        "INSERT INTO tasks_task (user_id, title, description, completed, created_at, updated_at) "
+    columns, values = "user_id, title, description, completed", [cast(Any, owner), title, description, completed]
+    conflict = ""
+    if idempotency is not None:
+        columns += ", idempotency_key, idempotency_fingerprint"
+        values += [idempotency.key, idempotency.fingerprint]
+        # Writing the key over itself returns the row that is there, and locks it until its own create is committed.
+        conflict = (
+            "WHERE true ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL "
+            "DO UPDATE SET idempotency_key = excluded.idempotency_key "
+            "WHERE tasks_task.idempotency_fingerprint = excluded.idempotency_fingerprint "
+        )
+    rows = _run(
+        f"INSERT INTO tasks_task ({columns}, created_at, updated_at) "
         # One reading of the clock for both times.
-        f"SELECT %s, %s, %s, %s, now, now FROM (SELECT {speaks.now} AS now) AS clock "
-        f"RETURNING {speaks.columns}",
-        [owner, title, description, completed],
-    )[0]
+        f"SELECT {', '.join(['%s'] * len(values))}, now, now FROM (SELECT {speaks.now} AS now) AS clock "
+        f"{conflict}RETURNING {speaks.columns}",
+        values,
+    )
+    return rows[0] if rows else None
 
 
 def update(
@@ -168,32 +220,38 @@ def update(
     description: str | None = None,
     set_description: bool = False,
     completed: bool | None = None,
+    condition: Condition | None = None,
 ) -> TaskRow | None:
     """Write what was given, keep the rest: the description unless `set_description`, the flag if it is None."""
     speaks = dialect()
+    where, parameters = _where(owner, task_id, condition)
     rows = _run(
         "UPDATE tasks_task SET title = %s, "
         "description = CASE WHEN CAST(%s AS boolean) THEN %s ELSE description END, "
         f"completed = COALESCE(%s, completed), updated_at = {speaks.next_updated_at} "
-        f"WHERE user_id = %s AND id = %s RETURNING {speaks.columns}",
-        [title, set_description, description, completed, owner, task_id],
+        f"WHERE {where} RETURNING {speaks.columns}",
+        [title, set_description, description, completed, *parameters],
     )
     return rows[0] if rows else None
 
 
-def complete(owner: str, task_id: int, *, completed: bool | None = None) -> TaskRow | None:
+def complete(
+    owner: str, task_id: int, *, completed: bool | None = None, condition: Condition | None = None
+) -> TaskRow | None:
     """Set the flag, or flip it if `completed` is None; two flips at the same moment both count."""
     speaks = dialect()
+    where, parameters = _where(owner, task_id, condition)
     rows = _run(
         f"UPDATE tasks_task SET completed = COALESCE(%s, NOT completed), updated_at = {speaks.next_updated_at} "
-        f"WHERE user_id = %s AND id = %s RETURNING {speaks.columns}",
-        [completed, owner, task_id],
+        f"WHERE {where} RETURNING {speaks.columns}",
+        [completed, *parameters],
     )
     return rows[0] if rows else None
 
 
-def delete(owner: str, task_id: int) -> bool:
+def delete(owner: str, task_id: int, *, condition: Condition | None = None) -> bool:
     """Whether there was such a task to delete."""
+    where, parameters = _where(owner, task_id, condition)
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM tasks_task WHERE user_id = %s AND id = %s", [owner, task_id])
+        cursor.execute(f"DELETE FROM tasks_task WHERE {where}", parameters)
         return bool(cursor.rowcount == 1)

@@ -9,12 +9,15 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from tasks import statements
+from tasks.conditions import etag, list_etag, not_modified, of_write
+from tasks.idempotency import of_create
 from tasks.pagination import Filters, ListQuery, address, links
 from tasks.schema import TaskSchema
 from tasks.serializers import CompleteSerializer, TaskInputSerializer
-from tasks.statements import TaskRow
+from tasks.statements import Condition
 from todo_project.metadata import Metadata
 from todo_project.parsers import FormParser, JSONParser, MultiPartParser, parsers_for
+from todo_project.problems import Problem
 
 
 class TaskViewSet(GenericViewSet):
@@ -39,37 +42,80 @@ class TaskViewSet(GenericViewSet):
     def get_parsers(self) -> list[BaseParser]:
         return parsers_for(getattr(self, "request", None), self.parser_classes)
 
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {**super().default_response_headers, "Vary": "Accept, Authorization, Cookie"}
+
     def list(self, request: Request, user_id: str) -> Response:
         """The user's tasks, newest first, at most `limit` of them. `Link: <...>; rel="next"` leads to the next page."""
         tasks, link = ListQuery.parse(self.owner, request.query_params).fetch(request)
-        return Response(tasks, headers={"Link": link} if link else None)
+        headers = {"Link": link} if link else {}
+        return self.representation(tasks, list_etag(tasks, link), headers)
 
     def create(self, request: Request, user_id: str) -> Response:
-        """Create a task."""
-        task = statements.create(self.owner, **self.validated(request))
+        """Create a task. With an `Idempotency-Key` it can be sent again: the answer is the task it made."""
+        values = self.validated(request)
+        task = statements.create(self.owner, **values, idempotency=of_create(request, values))
+        if task is None:
+            detail = "This key was used for a task with other values."
+            error = {"header": "Idempotency-Key", "code": "reused", "detail": detail}
+            raise Problem(422, "idempotency_key_reused", detail, [error])
         location = f"{address(request)}/{task['id']}"
-        return Response(task, status=201, headers={"Location": location})
+        return self.representation(task, etag(task), {"Location": location}, status=201)
 
     def retrieve(self, request: Request, user_id: str, task_id: int) -> Response:
-        """One task."""
-        return Response(found(statements.read(self.owner, task_id)))
+        """One task. With `If-None-Match` the answer is 304 while it has not changed."""
+        task = statements.read(self.owner, task_id)
+        if task is None:
+            raise no_such_task()
+        return self.representation(task, etag(task))
 
     def update(self, request: Request, user_id: str, task_id: int) -> Response:
-        """Write a task. A member that is not sent keeps its value; `null` clears the description."""
+        """Write a task. A member that is not sent keeps its value; `null` clears the description.
+
+        With `If-Match` nothing is written if the task has changed since.
+        """
         values = self.validated(request)
-        task = found(statements.update(self.owner, task_id, set_description="description" in values, **values))
-        return Response(task, headers={"Content-Location": address(request)})
+        condition = of_write(request)
+        task = statements.update(
+            self.owner, task_id, set_description="description" in values, condition=condition, **values
+        )
+        if task is None:
+            raise self.refusal(task_id, condition)
+        return self.representation(task, etag(task), {"Content-Location": address(request)})
 
     def destroy(self, request: Request, user_id: str, task_id: int) -> Response:
-        """Delete a task."""
-        if not statements.delete(self.owner, task_id):
-            raise no_such_task()
+        """Delete a task. With `If-Match` only as it was read."""
+        condition = of_write(request)
+        if not statements.delete(self.owner, task_id, condition=condition):
+            raise self.refusal(task_id, condition)
         return Response(status=204)
 
     def complete(self, request: Request, user_id: str, task_id: int) -> Response:
         """Flip `completed`, or set it with `{"completed": true}`, which can be retried."""
         completed = self.validated(request).get("completed")
-        return Response(found(statements.complete(self.owner, task_id, completed=completed)))
+        condition = of_write(request)
+        task = statements.complete(self.owner, task_id, completed=completed, condition=condition)
+        if task is None:
+            raise self.refusal(task_id, condition)
+        return self.representation(task, etag(task))
+
+    def representation(self, data: Any, tag: str, headers: dict[str, str] | None = None, status: int = 200) -> Response:
+        """The state with its tag, or 304 for a reader who has it already. Pages carry no tag."""
+        if self.request.accepted_renderer.format == "api":
+            return Response(data, status=status, headers=headers)
+        headers = {"ETag": tag, **(headers or {})}
+        if self.request.method in {"GET", "HEAD"} and not_modified(self.request, tag):
+            return Response(status=304, headers=headers)
+        return Response(data, status=status, headers=headers)
+
+    def refusal(self, task_id: int, condition: Condition | None) -> Exception:
+        """Why a write found no row: there is no such task, or the condition did not hold of it."""
+        current = statements.read(self.owner, task_id) if condition else None
+        if current is None:
+            return no_such_task()
+        detail = "The condition does not hold of the task as it is now."
+        return Problem(412, "precondition_failed", detail, headers={"ETag": etag(current)})
 
     def get_serializer_class(self) -> type[TaskInputSerializer] | type[CompleteSerializer]:
         return CompleteSerializer if self.action == "complete" else TaskInputSerializer
@@ -84,9 +130,3 @@ class TaskViewSet(GenericViewSet):
 def no_such_task() -> NotFound:
     """The same for a task of somebody else and for one of nobody."""
     return NotFound("There is no such task.")
-
-
-def found(task: TaskRow | None) -> TaskRow:
-    if task is None:
-        raise no_such_task()
-    return task

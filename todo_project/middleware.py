@@ -39,7 +39,7 @@ class RequestMiddleware:
         response["X-Request-ID"] = request_id.get()
         if request.path_info.startswith("/api/"):
             response["Cache-Control"] = "private, no-cache"
-        if isinstance(response, HttpResponse) and "Content-Length" not in response:
+        if isinstance(response, HttpResponse) and response.status_code not in {204, 304}:
             response["Content-Length"] = str(len(response.content))
             if request.method == "HEAD":
                 response.content = b""

@@ -35,6 +35,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not_found": (404, "There is no such task, or nothing at this address."),
     "method_not_allowed": (405, "The Allow header lists what this address takes."),
     "not_acceptable": (406, "Answers are application/json, or text/html for browsers."),
+    "precondition_failed": (412, "A condition did not hold: the task has changed since. ETag has its current tag."),
     "payload_too_large": (413, "The body has more than 256 KiB."),
     "unsupported_media_type": (415, "Send the body as application/json."),
     "validation_error": (
@@ -42,6 +43,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
         "The request was understood, and refused; errors says which member or parameter is at fault.",
     ),
     "invalid_cursor": (422, "The cursor was not made for this user, filter and order. Start again without it."),
+    "idempotency_key_reused": (422, "This Idempotency-Key was used for a task with other values."),
+    "invalid_idempotency_key": (422, "An Idempotency-Key has 1 to 255 visible characters."),
     "throttled": (429, "Too many requests. Retry-After says how long to wait."),
     "internal_error": (500, "A bug of ours. The request_id tells the operators where to look."),
     "service_unavailable": (503, "The database or the key server is out of reach. Retry-After says when to try again."),

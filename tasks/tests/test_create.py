@@ -21,7 +21,7 @@ def test_created_task_is_stored_and_returned(db, alice: Actor) -> None:
         "updated_at": task.updated_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
     assert response["Location"] == f"http://testserver/api/alice/tasks/{task.pk}"
-    assert rows() == [(task.pk, "alice", "Milk", " two ", True, task.created_at, task.updated_at)]
+    assert rows() == [(task.pk, "alice", "Milk", " two ", True, task.created_at, task.updated_at, None, None)]
 
 
 def test_a_title_is_enough(db, alice: Actor) -> None:

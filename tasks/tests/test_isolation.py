@@ -216,7 +216,7 @@ def test_ones_own_task_under_own_path_is_served_with_one_query(
     assert response.status_code in {200, 201, 204}
     assert b"Bob" not in response.content
     assert [row for row in rows() if row[1] == "bob"] == [
-        (bobs.pk, "bob", "Bob's secret", None, False, bobs.created_at, bobs.updated_at)
+        (bobs.pk, "bob", "Bob's secret", None, False, bobs.created_at, bobs.updated_at, None, None)
     ]
 
 

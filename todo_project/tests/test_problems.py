@@ -43,6 +43,20 @@ def away(alice: Actor, request: pytest.FixtureRequest):
     return alice.get(alice.tasks)
 
 
+def stale(alice: Actor, _: pytest.FixtureRequest):
+    task = Task.objects.create(user_id="alice", title="Milk")
+    response = alice.delete(alice.task(task.pk), If_Match='"x"')
+    Task.objects.all().delete()
+    return response
+
+
+def reused(alice: Actor, _: pytest.FixtureRequest):
+    alice.post(alice.tasks, {"title": "Milk"}, Idempotency_Key="k")
+    response = alice.post(alice.tasks, {"title": "Bread"}, Idempotency_Key="k")
+    Task.objects.all().delete()
+    return response
+
+
 # Every code there is, and a request that it answers.
 PRODUCED = {
     "parse_error": lambda alice, _: alice.post(alice.tasks, b"{"),
@@ -54,10 +68,13 @@ PRODUCED = {
     "not_found": lambda alice, _: alice.get(alice.task(1)),
     "method_not_allowed": lambda alice, _: alice.patch(alice.tasks),
     "not_acceptable": lambda alice, _: alice.get(alice.tasks, Accept="application/xml"),
+    "precondition_failed": stale,
     "payload_too_large": lambda alice, _: alice.post(alice.tasks, b" " * (256 * 1024 + 1)),
     "unsupported_media_type": lambda alice, _: alice.post(alice.tasks, b"x", Content_Type="text/plain"),
     "validation_error": lambda alice, _: alice.post(alice.tasks, {}),
     "invalid_cursor": lambda alice, _: alice.get(alice.tasks + "?cursor=x"),
+    "idempotency_key_reused": reused,
+    "invalid_idempotency_key": lambda alice, _: alice.post(alice.tasks, {"title": "Milk"}, Idempotency_Key=""),
     "throttled": throttled,
     "internal_error": broken,
     "service_unavailable": away,

@@ -1,0 +1,38 @@
+"""Creates that can be retried: the Idempotency-Key header (IETF httpapi draft)."""
+
+import json
+import re
+from hashlib import sha256
+from typing import Any
+
+from rest_framework.request import Request
+
+from tasks.statements import Idempotency
+from todo_project.problems import Problem
+
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # A string of structured fields (RFC 9651).
+
+
+def of_create(request: Request, values: dict[str, Any]) -> Idempotency | None:
+    """The request's key and a fingerprint of its validated values; None where no key was sent.
+
+    `"k"` and `k` are one key.
+
+    Raises:
+        Problem: 422 `invalid_idempotency_key`.
+    """
+    header = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if header is None:
+        return None
+    key = header.strip(" \t")
+    if quoted := QUOTED.fullmatch(key):
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    elif key.startswith('"'):
+        key = ""
+    if not KEY.fullmatch(key):
+        detail = "A key has 1 to 255 visible characters."
+        error = {"header": "Idempotency-Key", "code": "invalid", "detail": detail}
+        raise Problem(422, "invalid_idempotency_key", detail, [error])
+    state = [values["title"], values.get("description"), values.get("completed", False)]
+    return Idempotency(key, sha256(json.dumps(state).encode()).hexdigest())

@@ -1,0 +1,38 @@
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import F
+from django.utils import timezone
+
+from tasks.models import Task
+
+PROMISED_HOURS = 24
+
+
+class Command(BaseCommand):
+    """Lets go of the Idempotency-Keys of old tasks; the tasks stay as they are."""
+
+    help = "Clear the Idempotency-Keys of tasks that were created more than HOURS ago. Run it once a day or so."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--hours",
+            type=int,
+            default=PROMISED_HOURS,
+            help=f"how long a key is held, at least {PROMISED_HOURS} (default: {PROMISED_HOURS})",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["hours"] < PROMISED_HOURS:
+            raise CommandError(f"Clients were promised that a key holds for {PROMISED_HOURS} hours.")
+        try:
+            before = timezone.now() - timedelta(hours=options["hours"])
+        except OverflowError:
+            raise CommandError(f"{options['hours']} hours ago there was no time yet.") from None
+        cleared = Task.objects.filter(idempotency_key__isnull=False, created_at__lt=before).update(
+            idempotency_key=None,
+            idempotency_fingerprint=None,
+            updated_at=F("updated_at"),  # No client sees a change, so no tag may move.
+        )
+        self.stdout.write(f"Cleared {cleared} key{'' if cleared == 1 else 's'}.")

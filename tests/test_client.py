@@ -1,0 +1,107 @@
+"""A TypeScript client, its types generated from the committed OpenAPI document, at work against the live server.
+
+client/client.ts is what the README shows; client/types.ts fails to compile where a type is not true.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+
+from conftest import sign
+from tests.better_auth.client import BetterAuthServer, why_unavailable
+from tests.live import ROOT, Live
+
+CLIENT = ROOT / "tests" / "client"
+DOCUMENT = ROOT / "specs" / "002-backend-foundation" / "contracts" / "openapi.yaml"
+
+
+def why_no_client() -> str | None:
+    """What is missing before the client can be made, to say in a skipped test; None: nothing."""
+    wanted: dict[str, str] = json.loads((CLIENT / "package.json").read_text())["dependencies"]
+    for name, pin in wanted.items():
+        manifest = CLIENT / "node_modules" / name / "package.json"
+        if not manifest.is_file() or json.loads(manifest.read_text())["version"] != pin:
+            return f"{name} {pin} is not installed (run npm ci in tests/client)"
+    return None
+
+
+MISSING = why_unavailable() or why_no_client()
+pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"The TypeScript client was not tried: {MISSING}.")
+
+
+def node(folder: Path, script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["node", script, *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def compiled(folder: Path, document: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Types from the document, then the client and its program in strict mode, all in a folder of their own."""
+    for file in [*CLIENT.glob("*.ts"), CLIENT / "tsconfig.json", CLIENT / "package.json"]:
+        shutil.copy(file, folder)
+    (folder / "node_modules").symlink_to(CLIENT / "node_modules")
+    generator = "node_modules/openapi-typescript/bin/cli.js"
+    generated = node(folder, generator, str(document), "--output", "todo-api.d.ts")
+    assert generated.returncode == 0, generated.stderr
+    return node(folder, "node_modules/typescript/bin/tsc", *options)
+
+
+def test_the_client_compiles_and_works_with_a_real_token(tmp_path: Path, live: Live) -> None:
+    """Sign up, create twice with one key, list over pages, conflict on a stale tag, complete twice, delete, 404."""
+    made = compiled(tmp_path, DOCUMENT)
+    assert made.returncode == 0, made.stdout
+    with BetterAuthServer.start("hs256", settings.BETTER_AUTH_SECRETS[0]) as better_auth:
+        ann = better_auth.sign_up("ann@example.com")
+        done = node(
+            tmp_path,
+            "out/run.js",
+            TODO_URL=live.url,
+            AUTH_URL=better_auth.base_url,
+            SESSION=ann.bearer_token,
+            USER_ID=ann.user_id,
+            EXPIRED_TOKEN=sign(ann.user_id, exp=int(time.time()) - 3600),
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.documents  # the same whatever the database
+@pytest.mark.parametrize(
+    ("place", "lie"),
+    [
+        ("components schemas Task properties description nullable", False),
+        ("components schemas Task required", ["id", "title"]),
+        ("components schemas Problem properties code", {"type": "string"}),
+        ("paths /api/{user_id}/tasks get responses 200 content application/json schema", {"type": "object"}),
+        ("paths /api/{user_id}/tasks/{task_id} put responses 412 headers ETag required", False),
+        (
+            "paths /api/{user_id}/tasks/{task_id} get responses 404 content",
+            {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        ),
+    ],
+)
+def test_a_type_that_is_not_true_does_not_compile(tmp_path: Path, place: str, lie: Any) -> None:
+    document = yaml.safe_load(DOCUMENT.read_text())
+    *way, last = place.split()
+    member = document
+    for name in way:
+        member = member[name]
+    assert last in member
+    member[last] = lie
+    (tmp_path / "openapi.yaml").write_text(yaml.safe_dump(document))
+    made = compiled(tmp_path, tmp_path / "openapi.yaml", "--skipLibCheck", "--noEmit")
+    assert made.returncode != 0
+    assert "types.ts" in made.stdout
