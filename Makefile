@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NODE_FOLDERS := tests/better_auth
+NODE_FOLDERS := tests/better_auth tests/client
 
 .DEFAULT_GOAL := help
 .PHONY: help run superuser test check lint types schema browser fuzz bench clean

@@ -47,6 +47,7 @@ FIELDS = tuple(TaskRow.__annotations__)
 class Dialect:
     """What the two databases say differently."""
 
+    # One moment, however often it stands in a statement.
     now: str
     # Later than the row's last write, also when the clock stands still or goes back.
     next_updated_at: str
@@ -62,14 +63,14 @@ class Dialect:
 
 POSTGRESQL = Dialect(
     now="statement_timestamp()",
-    next_updated_at="GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')",
+    next_updated_at="GREATEST(statement_timestamp(), updated_at + interval '1 microsecond')",
     rfc3339="to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
     timestamp="CAST(%s AS timestamptz)",
     # The columns sort by code point, in a collation that folds ASCII only; `caseless` folds Unicode.
     like="{} COLLATE caseless ILIKE %s",
 )
 SQLITE = Dialect(
-    now="clock_timestamp()",
+    now="%s",
     next_updated_at="next_updated_at(updated_at)",
     rfc3339="rfc3339({})",
     timestamp="stored_timestamp(%s)",
@@ -89,10 +90,6 @@ def _moment(stored: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def clock_timestamp() -> str:
-    return _stored(datetime.now(UTC))
-
-
 def next_updated_at(updated_at: str) -> str:
     return _stored(max(datetime.now(UTC), _moment(updated_at) + timedelta(microseconds=1)))
 
@@ -105,7 +102,7 @@ def stored_timestamp(rfc3339_text: str) -> str:
     return _stored(_moment(rfc3339_text))
 
 
-SQLITE_FUNCTIONS = (clock_timestamp, next_updated_at, rfc3339, stored_timestamp)
+SQLITE_FUNCTIONS = (next_updated_at, rfc3339, stored_timestamp)
 
 
 # --- The statements -----------------------------------------------------------------------------------------------
@@ -198,16 +195,15 @@ def create(
         values += [idempotency.key, idempotency.fingerprint]
         # Writing the key over itself returns the row that is there, and locks it until its own create is committed.
         conflict = (
-            "WHERE true ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL "
+            "ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL "
             "DO UPDATE SET idempotency_key = excluded.idempotency_key "
             "WHERE tasks_task.idempotency_fingerprint = excluded.idempotency_fingerprint "
         )
     rows = _run(
         f"INSERT INTO tasks_task ({columns}, created_at, updated_at) "
-        # One reading of the clock for both times.
-        f"SELECT {', '.join(['%s'] * len(values))}, now, now FROM (SELECT {speaks.now} AS now) AS clock "
+        f"VALUES ({', '.join(['%s'] * len(values))}, {speaks.now}, {speaks.now}) "
         f"{conflict}RETURNING {speaks.columns}",
-        values,
+        values + [_stored(datetime.now(UTC))] * (2 if speaks is SQLITE else 0),
     )
     return rows[0] if rows else None
 

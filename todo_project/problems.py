@@ -35,7 +35,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not_found": (404, "There is no such task, or nothing at this address."),
     "method_not_allowed": (405, "The Allow header lists what this address takes."),
     "not_acceptable": (406, "Answers are application/json, or text/html for browsers."),
-    "precondition_failed": (412, "A condition did not hold: the task has changed since. ETag has its current tag."),
+    "precondition_failed": (412, "If-Match or If-None-Match does not hold of the task as it is now. ETag has its tag."),
     "payload_too_large": (413, "The body has more than 256 KiB."),
     "unsupported_media_type": (415, "Send the body as application/json."),
     "validation_error": (
