@@ -1,12 +1,13 @@
 """How gunicorn serves the project; the reasons and figures are in specs/002-backend-foundation/research.md."""
 
+import gc
 import os
 from pathlib import Path
+from typing import Any
 
 from dotenv import load_dotenv
 
 load_dotenv(Path(__file__).resolve().parent / ".env")
-
 
 # A container is reached from outside.
 bind = f"{os.environ.get('HOST') or '0.0.0.0'}:{os.environ.get('PORT') or 8000}"  # noqa: S104
@@ -24,3 +25,9 @@ limit_request_line = 8190
 accesslog = None
 # gunicorn's control socket would let whoever reaches it steer the server; nobody here needs it.
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """What the start left behind stays for good: the collector need not walk it after every few lists."""
+    gc.collect()
+    gc.freeze()

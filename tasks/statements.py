@@ -40,9 +40,6 @@ class Idempotency:
     fingerprint: str
 
 
-FIELDS = tuple(TaskRow.__annotations__)
-
-
 @dataclass(frozen=True)
 class Dialect:
     """What the two databases say differently."""
@@ -115,7 +112,18 @@ def dialect() -> Dialect:
 def _run(sql: str, parameters: Sequence[Any]) -> list[TaskRow]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return [cast(TaskRow, dict(zip(FIELDS, row, strict=True))) for row in cursor.fetchall()]
+        return [
+            {
+                "id": task_id,
+                "title": title,
+                "description": description,
+                "completed": completed,
+                "user_id": user_id,
+                "created_at": created_at,
+                "updated_at": updated_at,
+            }
+            for task_id, title, description, completed, user_id, created_at, updated_at in cursor.fetchall()
+        ]
 
 
 def _where(owner: str, task_id: int, condition: Condition | None) -> tuple[str, list[Any]]:
