@@ -26,7 +26,7 @@ class StrictBooleanField(serializers.BooleanField):
     """true or false; a form's checkbox counts too."""
 
     def to_internal_value(self, data: Any) -> bool:
-        if not isinstance(data, bool) and not is_html_input(self.root.initial_data):
+        if not isinstance(data, bool) and not is_html_input(getattr(self.root, "initial_data", None)):
             self.fail("invalid", input=data)
         return bool(super().to_internal_value(data))
 

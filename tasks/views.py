@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.http import QueryDict
 from rest_framework.exceptions import NotFound
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -121,10 +122,18 @@ class TaskViewSet(GenericViewSet):
         return CompleteSerializer if self.action == "complete" else TaskInputSerializer
 
     def validated(self, request: Request) -> dict[str, Any]:
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        values: dict[str, Any] = serializer.validated_data
+        """The body's values, or a validation error; a page's error carries the form it belongs to."""
+        if isinstance(request.data, QueryDict) or request.accepted_renderer.format == "api":
+            form = self.get_serializer(data=request.data)
+            form.is_valid(raise_exception=True)
+            values: dict[str, Any] = form.validated_data
+        else:
+            values = VALIDATORS[self.get_serializer_class()].run_validation(request.data)
         return values
+
+
+# Validation keeps no state, so one serializer of each kind serves every program: making one costs as much as a query.
+VALIDATORS = {kind: kind() for kind in (TaskInputSerializer, CompleteSerializer)}
 
 
 def no_such_task() -> NotFound:
