@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NODE_FOLDERS := tests/better_auth tests/client
 
 .DEFAULT_GOAL := help
-.PHONY: help run superuser test check lint types schema browser fuzz bench clean
+.PHONY: help run superuser test check lint types schema browser fuzz pooled bench clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,8 +22,12 @@ test: $(VENV)/dev.stamp node  ## Everything a newcomer should see pass: SQLite, 
 	$(BIN)/python -m pytest -m "not browser and not fuzz"
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m "not browser and not fuzz and not documents"
 
-check: $(VENV)/dev.stamp lint types  ## The everyday part, in under a minute: lint, types, tests on SQLite
-	$(BIN)/python -m pytest -q tasks todo_project -m "not browser and not fuzz" --ignore todo_project/tests/test_better_auth.py
+# Seconds each: real key servers, subprocesses, races.
+SLOW := $(addprefix --ignore ,$(addprefix todo_project/tests/test_,better_auth.py jwks.py settings.py) \
+	$(addprefix tasks/tests/test_,pages_stay_put.py concurrency.py))
+
+check: $(VENV)/dev.stamp lint types  ## The everyday part, in under a minute: lint, types, the quick tests on SQLite
+	$(BIN)/python -m pytest -q tasks todo_project $(SLOW)
 
 lint: $(VENV)/dev.stamp  ## Style and common mistakes
 	$(BIN)/ruff check .
@@ -40,6 +44,10 @@ browser: $(VENV)/browser.stamp  ## The pages in a real Chromium
 
 fuzz: $(VENV)/fuzz.stamp  ## schemathesis against the running server
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m fuzz
+
+pooled: $(VENV)/dev.stamp node  ## The running service behind PgBouncer in transaction mode
+	$(BIN)/python -m tests.pgbouncer $(BIN)/python -m pytest -q tests/test_live.py tests/test_manners_live.py \
+		tests/test_end_to_end.py tasks/tests/test_conditions.py tasks/tests/test_idempotency.py tasks/tests/test_concurrency.py
 
 bench: $(VENV)/dev.stamp  ## Measure against the peers, with a million tasks: 25 minutes on two quiet cores
 	$(BIN)/python -m benchmarks

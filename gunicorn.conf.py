@@ -15,7 +15,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 
 # gthread keeps connections alive, which the sync worker does not.
 worker_class = "gthread"
-threads = int(os.environ.get("GUNICORN_THREADS") or 4)
+threads = int(os.environ.get("GUNICORN_THREADS") or 8)
 keepalive = 75
 
 # A title in a cursor can take 800 bytes, which base64 and percent-encoding make longer.

@@ -21,17 +21,11 @@ from urllib.parse import urlsplit, urlunsplit
 from django.conf import settings
 
 from conftest import sign
+from tests.postgres import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
 GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "todo_project.wsgi"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

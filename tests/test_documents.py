@@ -193,6 +193,12 @@ def test_the_quickstart_runs_and_a_restart_loses_nothing(repository: Path, tmp_p
     assert json.loads(ran[-1][1])["title"] == "Water the plants"
 
 
+def test_the_readme_shows_the_client_that_was_tried() -> None:
+    """tests/test_client.py compiles it and runs it against the live server."""
+    client = (ROOT / "tests" / "client" / "client.ts").read_text().strip()
+    assert [block.text for block in blocks("README.md") if block.text.startswith("// client.ts")] == [client]
+
+
 def test_every_other_block_is_one_that_cannot_run_here() -> None:
     unrun = []
     # What the benchmark writes has no commands in it.

@@ -5,8 +5,8 @@ import traceback
 from contextvars import ContextVar
 from types import TracebackType
 
-# No line says which thread, process or source line wrote it, so nobody need find that out.
-logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+# No line says which thread or source line wrote it, so nobody need find that out. (gunicorn's name the process.)
+logging.logThreads = logging.logMultiprocessing = False
 logging._srcfile = None
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")

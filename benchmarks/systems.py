@@ -1,0 +1,138 @@
+"""The systems under measurement: this project, its no-op view, and the peers."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import machine
+
+SECRET = "benchmarks-only: forty-two bytes, no meaning"
+# The Django peers run on the same server as the project, with its configuration.
+GUNICORN = ("-m", "gunicorn", "-c", str(machine.PROJECT / "gunicorn.conf.py"))
+
+
+@dataclass(frozen=True)
+class System:
+    """How to start one of them; PORT, DATABASE_URL and the secrets come from the environment."""
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Server:
+    """One that is running."""
+
+    system: System
+    port: int
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def worker(self) -> int:
+        return machine.worker_of(self.process.pid)
+
+    def memory(self) -> float:
+        return machine.memory(self.worker)
+
+    def cpu_seconds(self) -> float:
+        return machine.cpu_seconds(self.worker)
+
+
+def project_environment(database_url: str) -> dict[str, str]:
+    """A whole environment, free of settings that the caller's shell or the project's .env may hold."""
+    foreign = ("BETTER_AUTH_", "DJANGO_", "GUNICORN_", "CORS_", "THROTTLE_", "DATABASE_", "PYTHONDONTWRITE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    unset = ("BETTER_AUTH_SECRETS", "BETTER_AUTH_URL", "BETTER_AUTH_ISSUER", "BETTER_AUTH_AUDIENCE", "THROTTLE_RATE")
+    return (
+        kept
+        | dict.fromkeys(unset, "")
+        | {
+            "DATABASE_URL": database_url,
+            "BETTER_AUTH_SECRET": SECRET,
+            "DJANGO_SECRET_KEY": SECRET,
+            "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
+            "WEB_CONCURRENCY": "1",
+        }
+    )
+
+
+PROJECT = System("project", "This project", (sys.executable, *GUNICORN, "todo_project.wsgi"), machine.PROJECT)
+NOOP = System(
+    "noop", "No-op view of this project", PROJECT.command, machine.PROJECT,
+    {"DJANGO_SETTINGS_MODULE": "benchmarks.noop_settings"},
+)  # fmt: skip
+BARE = System("bare", "Bare Django with DRF", (sys.executable, *GUNICORN, "bare:application"), machine.PEERS / "bare")
+
+
+def django_peer(name: str, title: str) -> System:
+    command = (str(machine.PEERS_PYTHON), *GUNICORN, "django_base.wsgi")
+    return System(name, title, command, machine.PEERS, {"PEER": name})
+
+
+PEERS = (
+    System(
+        "fastapi_sqlmodel", "FastAPI + SQLModel + asyncpg",
+        (str(machine.PEERS_PYTHON), "-m", "uvicorn", "main:app", "--no-access-log", "--log-level", "warning"),
+        machine.PEERS / "fastapi_sqlmodel",
+    ),
+    django_peer("drf_plain", "Plain DRF"),
+    django_peer("django_ninja", "Django Ninja"),
+    System("fastify_pg", "Fastify + pg", ("node", "server.js"), machine.PEERS / "fastify_pg", {"NODE_ENV": "production"}),
+)  # fmt: skip
+
+
+def available_peers() -> tuple[System, ...]:
+    """The peers, installed where they were not yet; Fastify only where there is Node."""
+    requirements, installed = machine.HERE / "requirements.txt", machine.HERE / ".venv" / "requirements.txt"
+    if not installed.exists() or installed.read_text() != requirements.read_text():
+        print("Installing the Python peers.", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", str(machine.HERE / ".venv")], check=True)
+        subprocess.run([str(machine.PEERS_PYTHON), "-m", "pip", "install", "-q", "-r", str(requirements)], check=True)
+        shutil.copy(requirements, installed)
+    if not (shutil.which("node") and shutil.which("npm")):
+        print("Fastify is skipped: there is no Node.")
+        return tuple(peer for peer in PEERS if peer.name != "fastify_pg")
+    fastify = machine.PEERS / "fastify_pg"
+    if not (fastify / "node_modules").exists():
+        subprocess.run(["npm", "ci", "--silent"], cwd=fastify, check=True)
+    return PEERS
+
+
+@contextmanager
+def starting(
+    system: System, database_url: str, logs: Path, *options: str, core: int = machine.SERVER_CORE
+) -> Iterator[Server]:
+    """The system, perhaps not answering yet; `options` are further arguments of its command."""
+    port = machine.free_port()
+    env = project_environment(database_url) | {"PORT": str(port), **system.env}
+    command = [*system.command, *options]
+    if "gunicorn" in command:
+        command += ["--bind", f"127.0.0.1:{port}"]
+    elif "uvicorn" in command:
+        command += ["--port", str(port)]
+    log = logs / f"{system.name}.log"
+    with machine.process(command, core, log, env=env, cwd=system.cwd) as process:
+        yield Server(system, port, process, log)
+
+
+@contextmanager
+def running(
+    system: System, database_url: str, logs: Path, *options: str, core: int = machine.SERVER_CORE
+) -> Iterator[Server]:
+    """The system, answering."""
+    with starting(system, database_url, logs, *options, core=core) as server:
+        machine.wait_until_answering(f"{server.url}/api/nobody/tasks", server.process, server.log)
+        yield server
