@@ -18,7 +18,7 @@ worker_class = "gthread"
 threads = int(os.environ.get("GUNICORN_THREADS") or 8)
 keepalive = 75
 
-# A title in a cursor can take 800 bytes, which base64 and percent-encoding make longer.
+# A cursor with a title in it can take 3,200 bytes, a search 2,400.
 limit_request_line = 8190
 
 # The project writes its own line for each request: it leaves out the query, which holds search words.

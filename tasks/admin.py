@@ -72,6 +72,8 @@ class TaskAdmin(admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Task, form: forms.ModelForm, change: bool) -> None:
         # Only what the operator changed is written, so that a user's write since the form was loaded survives.
+        if change and not form.changed_data:
+            return  # Nothing was written, so no tag moves.
         obj.save(update_fields=form.changed_data if change else None)
 
     @admin.action(description="Complete the selected tasks", permissions=["change"])

@@ -15,6 +15,7 @@ from todo_project.problems import invalid_parameter
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
+MAX_SEARCH = 200  # With a title in the cursor, the longest Link still fits a request line of 8190 bytes.
 ORDERINGS = ("-created_at", "created_at", "-updated_at", "updated_at", "title", "-title")
 
 SortKey = Literal["created_at", "updated_at", "title"]
@@ -83,6 +84,9 @@ class ListQuery:
         completed = single(query, "completed")
         if completed not in {None, "true", "false"}:
             raise invalid_parameter("completed", "invalid", "completed is true or false.")
+        search = single(query, "search")
+        if search is not None and len(search) > MAX_SEARCH:
+            raise invalid_parameter("search", "max_length", f"search has at most {MAX_SEARCH} characters.")
         ordering = single(query, "ordering")
         if ordering is not None and ordering not in ORDERINGS:
             raise invalid_parameter("ordering", "invalid", f"ordering is one of {', '.join(ORDERINGS)}.")
@@ -90,7 +94,7 @@ class ListQuery:
             owner=owner,
             limit=int(limit) if limit is not None else DEFAULT_LIMIT,
             completed=None if completed is None else completed == "true",
-            search=single(query, "search") or None,
+            search=search or None,
             ordering=ordering or "-created_at",
         )
         cursor = single(query, "cursor")

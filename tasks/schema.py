@@ -6,7 +6,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from tasks.pagination import DEFAULT_LIMIT, MAX_LIMIT, ORDERINGS
+from tasks.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, ORDERINGS
 from tasks.serializers import TaskInputSerializer, TaskSerializer
 from todo_project.problems import PROBLEMS
 from todo_project.schema import ProblemSerializer
@@ -86,7 +86,7 @@ QUERY = [
     OpenApiParameter("completed", OpenApiTypes.BOOL),
     OpenApiParameter(
         "search",
-        {"type": "string", "pattern": r"^[^\x00]*$"},
+        {"type": "string", "maxLength": MAX_SEARCH, "pattern": r"^[^\x00]*$"},
         description="A part of the title or the description, in either case.",
     ),
     OpenApiParameter("ordering", {"type": "string", "enum": list(ORDERINGS), "default": ORDERINGS[0]}),

@@ -8,6 +8,9 @@ from rest_framework.utils.html import is_html_input
 
 from tasks.statements import TaskRow
 
+# Of the members that do not belong there, so many are named: an answer is not to be larger than its request.
+MAX_UNKNOWN = 20
+
 # For the OpenAPI document: a NUL is no text, and blanks, as str.strip() knows them, are no title.
 NO_NULL = r"^[^\x00]*$"
 NOT_BLANK = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"
@@ -82,7 +85,7 @@ class CompleteSerializer(serializers.Serializer[dict[str, Any]]):
         unknown = set(data) - set(self.fields)
         if unknown:
             # A lone surrogate is no Unicode, so no answer can repeat it.
-            names = [name.encode(errors="replace").decode() for name in sorted(unknown)]
+            names = [name.encode(errors="replace").decode() for name in sorted(unknown)[:MAX_UNKNOWN]]
             raise serializers.ValidationError(
                 {name: ["Only completed may be sent here."] for name in names}, code="unknown"
             )

@@ -123,12 +123,15 @@ class TaskViewSet(GenericViewSet):
 
     def validated(self, request: Request) -> dict[str, Any]:
         """The body's values, or a validation error; a page's error carries the form it belongs to."""
-        if isinstance(request.data, QueryDict) or request.accepted_renderer.format == "api":
-            form = self.get_serializer(data=request.data)
+        data = request.data
+        if isinstance(data, QueryDict) and not data:
+            data = {}  # No body, whatever its Content-Type says.
+        if isinstance(data, QueryDict) or request.accepted_renderer.format == "api":
+            form = self.get_serializer(data=data)
             form.is_valid(raise_exception=True)
             values: dict[str, Any] = form.validated_data
         else:
-            values = VALIDATORS[self.get_serializer_class()].run_validation(request.data)
+            values = VALIDATORS[self.get_serializer_class()].run_validation(data)
         return values
 
 

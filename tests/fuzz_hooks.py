@@ -1,6 +1,7 @@
 """What the contract refuses though no schema can say so: schemathesis is fed values that hold."""
 
 import os
+import uuid
 from typing import Any
 
 import schemathesis
@@ -16,5 +17,17 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """A cursor is signed and bound to filter and order: one that was made up is 422, so none is sent."""
+    """A cursor, a condition and a key that were made up are refused for what the service knows, not for their form.
+
+    A cursor is signed and bound to filter and order, else 422: none is sent. A write's condition that does not hold is
+    412: `If-Match` is any state, `If-None-Match` one that no task ever had. A key used for other values is 422: each
+    is new, but for those that are too short or too long, which the document itself excludes.
+    """
     (case.query or {}).pop("cursor", None)
+    headers = case.headers
+    if headers and "If-Match" in headers:
+        headers["If-Match"] = "*"
+    if headers and "If-None-Match" in headers and case.method.upper() not in {"GET", "HEAD"}:
+        headers["If-None-Match"] = '"none"'
+    if headers and 1 <= len(str(headers.get("Idempotency-Key", ""))) <= 255:
+        headers["Idempotency-Key"] = uuid.uuid4().hex

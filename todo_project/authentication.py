@@ -1,6 +1,7 @@
 """From a Better Auth token to a principal. Nothing here touches the database."""
 
 import json
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -67,14 +68,16 @@ class _StrictJWT(jwt.PyJWT):
 
 _jwt = _StrictJWT()
 _key_set: jwks.KeySet | None = None
+_key_set_lock = threading.Lock()
 
 
 def key_set() -> jwks.KeySet:
     """The process's cache of keys, for the configured address."""
     global _key_set
-    if _key_set is None or _key_set.url != settings.BETTER_AUTH_JWKS_URL:
-        _key_set = jwks.KeySet(settings.BETTER_AUTH_JWKS_URL)
-    return _key_set
+    with _key_set_lock:
+        if _key_set is None or _key_set.url != settings.BETTER_AUTH_JWKS_URL:
+            _key_set = jwks.KeySet(settings.BETTER_AUTH_JWKS_URL)
+        return _key_set
 
 
 def invalid(detail: str) -> AuthenticationFailed:
@@ -170,10 +173,10 @@ class BetterAuthAuthentication(JWTAuthentication):
         """Without simplejwt's look at the user model: nobody here is in that table."""
 
     def get_raw_token(self, header: bytes) -> bytes | None:
-        scheme, _, token = header.strip().partition(b" ")
+        scheme, *rest = header.split(None, 1) or [b""]
         if scheme.lower() != b"bearer":
             return None  # Another scheme, a proxy's own perhaps: not ours to judge.
-        token = token.strip()
+        token = b"".join(rest).strip()
         if not token:
             # It meant to sign in: a cookie must not answer in the token's place.
             raise NotAuthenticated

@@ -15,7 +15,9 @@ from jwt.exceptions import PyJWTError
 ALGORITHMS = frozenset({"EdDSA", "ES256", "ES512", "RS256", "PS256"})
 TIMEOUT_SECONDS = 3.0
 MAX_BYTES = 256 * 1024
-MAX_AGE_SECONDS = 300.0  # A key that Better Auth no longer lists is refused after this at the latest.
+# After this a cached key is asked for again: one no longer listed is refused, unless the server is away or slow.
+MAX_AGE_SECONDS = 300.0
+PATIENCE_SECONDS = 0.25  # How long a request waits for news of a key that is cached.
 PAUSE_SECONDS = 1.0
 
 
@@ -95,15 +97,16 @@ class KeySet:
             KeyServerUnavailable: the key is not cached and the last fetch failed or takes too long.
         """
         key = self._keys.get(kid)
-        if key is not None:
-            if time.monotonic() - self._good_at > MAX_AGE_SECONDS:
-                self._current_fetch()
+        if key is not None and time.monotonic() - self._good_at <= MAX_AGE_SECONDS:
             return key
         fetch = self._current_fetch()
-        fetch.done.wait(max(0.0, fetch.started + TIMEOUT_SECONDS - time.monotonic()))
-        if fetch.keys is None:
+        patience = TIMEOUT_SECONDS if key is None else PATIENCE_SECONDS
+        fetch.done.wait(max(0.0, fetch.started + patience - time.monotonic()))
+        if fetch.keys is not None:
+            return fetch.keys.get(kid)
+        if key is None:
             raise KeyServerUnavailable
-        return fetch.keys.get(kid)
+        return key
 
     def _current_fetch(self) -> _Fetch:
         """The fetch that runs or ended within the last second; else a new one."""

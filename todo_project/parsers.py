@@ -16,15 +16,13 @@ from rest_framework.renderers import JSONRenderer
 from todo_project.authentication import SIGN_IN_COOKIE
 from todo_project.problems import Problem
 
-MAX_DRAINED_BYTES = 4 * 1024 * 1024
-
 
 def refuse_too_large(stream: IO[bytes], context: Mapping[str, Any]) -> None:
     """413 for a body over the bound, read to its end up to 4 MiB: a client still sending would miss the answer."""
     length = int(context["request"].META.get("CONTENT_LENGTH") or 0)
     if length <= settings.MAX_BODY_BYTES:
         return
-    left = min(length, MAX_DRAINED_BYTES)
+    left = min(length, settings.MAX_DRAINED_BYTES)
     while left > 0 and (chunk := stream.read(min(left, 64 * 1024))):
         left -= len(chunk)
     detail = f"A body may have at most {settings.MAX_BODY_BYTES} bytes."

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -49,6 +49,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "internal_error": (500, "A bug of ours. The request_id tells the operators where to look."),
     "service_unavailable": (503, "The database or the key server is out of reach. Retry-After says when to try again."),
 }
+# Away, too busy, full; and InternalError where it is a standby, which takes no writes.
+DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
 DATABASE_AWAY = "The database cannot answer just now. Try again."
 
 
@@ -96,9 +98,13 @@ def problem_document(status: int, code: str, detail: str, errors: list[dict[str,
 
 def wants_html(request: HttpRequest) -> bool:
     """Whether the client asked for HTML by name and did not rather have JSON."""
-    return "text/html" in request.META.get("HTTP_ACCEPT", "") and (
-        request.get_preferred_type(["text/html", "application/json", "application/problem+json"]) == "text/html"
-    )
+    if "text/html" not in request.META.get("HTTP_ACCEPT", ""):
+        return False
+    try:
+        preferred = request.get_preferred_type(["text/html", "application/json", "application/problem+json"])
+    except ValueError:  # A parameter of the header in an encoding that does not exist.
+        return False
+    return preferred == "text/html"
 
 
 def problem_response(
@@ -136,7 +142,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     errors: list[dict[str, str]] | None = None
     serializer = None
 
-    if isinstance(exc, OperationalError | InterfaceError):
+    if isinstance(exc, DATABASE_ERRORS):
         logger.error("Database out of reach", exc_info=exc)
         exc = unavailable(DATABASE_AWAY)
 
@@ -214,7 +220,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    if isinstance(sys.exc_info()[1], DATABASE_ERRORS):
         return problem_response(
             request, 503, "service_unavailable", DATABASE_AWAY, {"Retry-After": str(RETRY_AFTER_SECONDS)}
         )

@@ -228,8 +228,11 @@ if PREPARED_STATEMENTS not in {"auto", "on", "off"}:
 # --- The API --------------------------------------------------------------------------------------------------
 
 MAX_BODY_BYTES = 256 * 1024
+MAX_DRAINED_BYTES = 4 * 1024 * 1024  # Read to the end, so that the client sees that it was too much.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
+# Where THROTTLE_RATE counts: in each process, for so many users.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}}
 THROTTLE_RATE = env("THROTTLE_RATE")
 if THROTTLE_RATE:
     _number, _, _period = THROTTLE_RATE.partition("/")

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
+from django.utils.http import parse_header_parameters
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "todo_project.settings")
 
@@ -18,13 +20,25 @@ except ImproperlyConfigured as error:
     # gunicorn's APP_LOAD_ERROR: the master stops too, in place of starting the worker again and again.
     raise SystemExit(4) from None
 
-MAX_DRAINED_BYTES = 4 * 1024 * 1024
+
+def readable(content_type: str) -> bool:
+    try:
+        charset: str = parse_header_parameters(content_type)[1].get("charset", "utf-8")
+    except ValueError:
+        return False
+    return charset.lower() in {"utf-8", "utf8"}
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Serve a request; a chunked body, which has no length Django could read by, is given one first."""
+    """Serve a request, which may first need a word that Django can read.
+
+    A chunked body has no length to read by, so it is given one. A Content-Type that is malformed, or in another charset
+    than UTF-8, would break Django before any handler of errors stands: it becomes one that nothing takes.
+    """
+    if ";" in environ.get("CONTENT_TYPE", "") and not readable(environ["CONTENT_TYPE"]):
+        environ["CONTENT_TYPE"] = "application/octet-stream"
     if environ.get("HTTP_TRANSFER_ENCODING") and "CONTENT_LENGTH" not in environ:
-        body = environ["wsgi.input"].read(MAX_DRAINED_BYTES)
+        body = environ["wsgi.input"].read(settings.MAX_DRAINED_BYTES)
         environ["CONTENT_LENGTH"] = str(len(body))
         environ["wsgi.input"] = BytesIO(body)
     return django_application(environ, start_response)

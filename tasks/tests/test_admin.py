@@ -162,6 +162,11 @@ def test_saving_a_form_writes_only_what_was_changed(operator: Client, changes, c
     assert (now.title, now.description, now.completed) == tuple(expected.values())
 
 
+def test_saving_an_unchanged_form_moves_no_tag(operator: Client, milk: Task) -> None:
+    assert operator.post(f"{LIST}{milk.pk}/change/", form(milk)).status_code == 302
+    assert Task.objects.get().updated_at == milk.updated_at
+
+
 def test_a_users_write_since_the_form_was_loaded_survives(operator: Client, alice: Actor, milk: Task) -> None:
     alice.put(alice.task(milk.pk), {"title": "Cream", "description": "New"})
     operator.post(f"{LIST}{milk.pk}/change/", form(milk, completed=True, title="Cream", description="New"))

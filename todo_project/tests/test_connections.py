@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from conftest import Actor
+from conftest import Actor, assert_problem, rows
 
 postgresql = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no connection to drop")
 
@@ -41,3 +41,19 @@ def test_prepared_statements_follow_the_setting(settings, choice: str, threshold
     connection.ensure_connection()
     assert connection.connection.prepare_threshold == threshold
     connection.close()
+
+
+@postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_server_that_takes_no_writes_is_503_for_writes_and_reads_go_on(alice: Actor) -> None:
+    connection.ensure_connection()
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    try:
+        problem = alice.post(alice.tasks, {"title": "Milk"})
+        assert_problem(problem, 503, "service_unavailable")
+        assert problem["Retry-After"]
+        assert alice.get(alice.tasks).status_code == 200
+        assert rows() == []
+    finally:
+        connection.close()

@@ -90,6 +90,15 @@ def test_withdrawn_key_is_refused_in_the_end(server: KeyServer, monkeypatch) -> 
     assert_taken(signed(kid="key-2"))
 
 
+def test_withdrawn_key_is_refused_by_the_first_request_after_a_quiet_time(server: KeyServer, monkeypatch) -> None:
+    monkeypatch.setattr(jwks, "MAX_AGE_SECONDS", 0.2)
+    monkeypatch.setattr(jwks, "PAUSE_SECONDS", 0.1)
+    assert_taken(signed())
+    server.publish(entry(kid="key-2"))
+    time.sleep(0.4)
+    assert_invalid(signed())
+
+
 def test_empty_list_of_keys_is_a_good_answer(server: KeyServer) -> None:
     server.publish()
     assert_invalid(signed())
