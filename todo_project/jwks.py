@@ -71,6 +71,7 @@ def usable_keys(document: Any) -> dict[str, PyJWK]:
             continue
         try:
             key = PyJWK(entry)
+            key.key = key.Algorithm.prepare_key(key.key)  # Refuses one that does not fit, such as another curve.
         except (PyJWTError, ValueError, TypeError):
             continue
         if key.algorithm_name in ALGORITHMS:
