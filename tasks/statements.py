@@ -7,6 +7,7 @@ dict that is ready for JSON. PostgreSQL and SQLite run the same text but for the
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, TypedDict, cast
 
 from django.db import connection
@@ -52,7 +53,7 @@ class Dialect:
     timestamp: str
     like: str
 
-    @property
+    @cached_property
     def columns(self) -> str:
         times = ", ".join(self.rfc3339.format(name) for name in ("created_at", "updated_at"))
         return f"id, title, description, completed, user_id, {times}"

@@ -40,12 +40,13 @@ class TaskViewSet(GenericViewSet):
         """The list's filters and orders as links, for its page."""
         return links(self.request.GET)
 
-    def get_parsers(self) -> list[BaseParser]:
-        return parsers_for(getattr(self, "request", None), self.parser_classes)
-
     @property
     def default_response_headers(self) -> dict[str, str]:
-        return {**super().default_response_headers, "Vary": "Accept, Authorization, Cookie"}
+        """`Allow` on OPTIONS and on 405; DRF would put it on every answer. `Vary` is RequestMiddleware's."""
+        return super().default_response_headers if self.action in {None, "metadata"} else {}
+
+    def get_parsers(self) -> list[BaseParser]:
+        return parsers_for(getattr(self, "request", None), self.parser_classes)
 
     def list(self, request: Request, user_id: str) -> Response:
         """The user's tasks, newest first, at most `limit` of them. `Link: <...>; rel="next"` leads to the next page."""

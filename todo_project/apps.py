@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 from django.db.backends.signals import connection_created
@@ -12,11 +13,13 @@ class TodoProjectConfig(AppConfig):
     def ready(self) -> None:
         from todo_project.connections import choose_prepared_statements, close_dropped_connection
 
-        # One look before each request does what Django's handlers do in three, before and after it.
+        # One look before each request does what Django's handlers do in three, before and after it; the cache is in
+        # the process, and has nothing to close.
         for signal, handler in (
             (request_started, reset_queries),
             (request_started, close_old_connections),
             (request_finished, close_old_connections),
+            (request_finished, close_caches),
         ):
             signal.disconnect(handler)
         request_started.connect(close_dropped_connection)

@@ -1,8 +1,10 @@
 """Log lines that carry the request's id and nothing a user wrote."""
 
 import logging
+import time
 import traceback
 from contextvars import ContextVar
+from functools import lru_cache
 from types import TracebackType
 
 # No line says which thread or source line wrote it, so nobody need find that out. (gunicorn's name the process.)
@@ -10,6 +12,12 @@ logging.logThreads = logging.logMultiprocessing = False
 logging._srcfile = None
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+
+@lru_cache(maxsize=1)
+def second(at: int) -> str:
+    """The second as text, written once for all its lines."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 class RequestIDFilter(logging.Filter):
@@ -29,6 +37,9 @@ class LineFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return f"{second(int(record.created))},{record.msecs:03.0f}"
 
     def formatException(
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]

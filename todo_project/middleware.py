@@ -2,12 +2,13 @@
 
 import logging
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+from corsheaders.middleware import CorsMiddleware
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -33,12 +34,13 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
         given = request.META.get("HTTP_X_REQUEST_ID", "")
-        request_id.set(given if SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+        request_id.set(given if SANE_REQUEST_ID.fullmatch(given) else secrets.token_hex(16))
         response = self.answer(request)
-
+        free(response)
         response["X-Request-ID"] = request_id.get()
         if request.path_info.startswith("/api/"):
             response["Cache-Control"] = "private, no-cache"
+            response["Vary"] = "Accept, Authorization, Cookie, Origin"
         if isinstance(response, HttpResponse) and response.status_code not in {204, 304}:
             response["Content-Length"] = str(len(response.content))
             if request.method == "HEAD":
@@ -64,6 +66,25 @@ class RequestMiddleware:
             detail = f"{request.method} is not allowed here."
             return problem_response(request, 405, "method_not_allowed", detail, {"Allow": response["Allow"]})
         return response
+
+
+def free(response: HttpResponseBase) -> None:
+    """Take apart the cycles of DRF's view, request and response, all of them done with once the answer is rendered.
+
+    So what a request took is free at its end, for the next to use while it is in the processor's cache, and the
+    garbage collector finds nothing to do (a tenth of the throughput).
+    """
+    if (context := getattr(response, "renderer_context", None)) is not None:
+        context["request"].parser_context.clear()
+        context["view"].__dict__.clear()
+        context.clear()
+
+
+class CORSMiddleware(CorsMiddleware):
+    """CORS where a browser names an origin; `Vary` is on every answer of the API, see above."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return super().__call__(request) if "HTTP_ORIGIN" in request.META else self.get_response(request)
 
 
 class AdminOnly:

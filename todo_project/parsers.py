@@ -47,6 +47,9 @@ def _constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+STRICT_JSON = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+
+
 class JSONParser(BaseParser):
     """JSON as RFC 8259 has it: UTF-8, finite numbers, no member twice. Anything else is 400."""
 
@@ -66,7 +69,7 @@ class JSONParser(BaseParser):
             if len(body) < int(parser_context["request"].META.get("CONTENT_LENGTH") or 0):
                 raise ParseError("The body ended early.")
             text = body.decode()
-            return json.loads(text, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+            return STRICT_JSON.decode(text)
         except RecursionError:
             raise ParseError("The body is nested too deep.") from None
         except json.JSONDecodeError as error:

@@ -152,7 +152,7 @@ MIDDLEWARE = [
     "todo_project.middleware.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
+    "todo_project.middleware.CORSMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "todo_project.middleware.AdminSessionMiddleware",
