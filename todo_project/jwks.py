@@ -69,10 +69,12 @@ def usable_keys(document: Any) -> dict[str, PyJWK]:
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or not isinstance(entry.get("kid"), str):
             continue
+        if "d" in entry:  # A private key that is published is everybody's.
+            continue
         try:
             key = PyJWK(entry)
-            key.key = key.Algorithm.prepare_key(key.key)  # Refuses one that does not fit, such as another curve.
-        except (PyJWTError, ValueError, TypeError):
+            key.key = key.Algorithm.prepare_key(key.key)  # Refuses what does not fit, such as another curve.
+        except (PyJWTError, ValueError, TypeError, LookupError, NotImplementedError):
             continue
         if key.algorithm_name in ALGORITHMS:
             found[entry["kid"]] = key

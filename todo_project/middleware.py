@@ -36,7 +36,7 @@ class RequestMiddleware:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id.set(given if SANE_REQUEST_ID.fullmatch(given) else secrets.token_hex(16))
         response = self.answer(request)
-        free(response)
+
         response["X-Request-ID"] = request_id.get()
         if request.path_info.startswith("/api/"):
             response["Cache-Control"] = "private, no-cache"
@@ -53,6 +53,7 @@ class RequestMiddleware:
             response.status_code,
             (time.perf_counter() - started) * 1000,
         )
+        free(response)
         return response
 
     def answer(self, request: HttpRequest) -> HttpResponseBase:

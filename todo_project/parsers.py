@@ -1,7 +1,6 @@
 """Request bodies: strict JSON for programs, forms for the pages of the browsable API."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
@@ -13,6 +12,7 @@ from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 
+from todo_project import strict_json
 from todo_project.authentication import SIGN_IN_COOKIE
 from todo_project.problems import Problem
 
@@ -27,27 +27,6 @@ def refuse_too_large(stream: IO[bytes], context: Mapping[str, Any]) -> None:
         left -= len(chunk)
     detail = f"A body may have at most {settings.MAX_BODY_BYTES} bytes."
     raise Problem(413, "payload_too_large", detail)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member is there twice")
-    return members
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("a number is out of range")
-    return number
-
-
-def _constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-STRICT_JSON = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
 
 
 class JSONParser(BaseParser):
@@ -68,8 +47,7 @@ class JSONParser(BaseParser):
             body = stream.read()
             if len(body) < int(parser_context["request"].META.get("CONTENT_LENGTH") or 0):
                 raise ParseError("The body ended early.")
-            text = body.decode()
-            return STRICT_JSON.decode(text)
+            return strict_json.decode(body)
         except RecursionError:
             raise ParseError("The body is nested too deep.") from None
         except json.JSONDecodeError as error:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from dotenv import load_dotenv
+from jwt.algorithms import HMACAlgorithm
+from jwt.exceptions import InvalidKeyError
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 load_dotenv(BASE_DIR / ".env")  # The environment wins over the file.
@@ -88,11 +90,21 @@ def shared_secrets() -> list[str]:
                 raise ImproperlyConfigured(
                     'BETTER_AUTH_SECRETS must look like "2:new,1:old": a number, a colon, a secret.'
                 )
-            secrets.append(strong("BETTER_AUTH_SECRETS", secret.strip()))
+            secrets.append(no_key("BETTER_AUTH_SECRETS", strong("BETTER_AUTH_SECRETS", secret.strip())))
         return secrets
     if env("BETTER_AUTH_SECRET"):
-        return [strong("BETTER_AUTH_SECRET", os.environ["BETTER_AUTH_SECRET"])]  # Better Auth does not trim it either.
+        # Better Auth does not trim it either.
+        return [no_key("BETTER_AUTH_SECRET", strong("BETTER_AUTH_SECRET", os.environ["BETTER_AUTH_SECRET"]))]
     return []
+
+
+def no_key(name: str, secret: str) -> str:
+    """The secret, if it is no public key or certificate, which everybody may have."""
+    try:
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    except InvalidKeyError:
+        raise ImproperlyConfigured(f"{name} is a key or certificate, not a secret: openssl rand -base64 32") from None
+    return secret
 
 
 def origin(url: str) -> str:

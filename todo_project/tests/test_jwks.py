@@ -3,13 +3,16 @@
 import json
 import threading
 import time
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from conftest import Actor, assert_problem, rows
 from todo_project import authentication, jwks
 from todo_project.tests.environment import configure
-from todo_project.tests.key_server import KeyServer, answer_bytes, answer_json, entry, signed
+from todo_project.tests.key_server import KeyServer, answer_bytes, answer_json, entry, key_pair, signed
 
 pytestmark = pytest.mark.django_db
 
@@ -122,6 +125,36 @@ def test_keys_that_cannot_be_used_are_passed_over(server: KeyServer) -> None:
 
 
 # --- Floods ---------------------------------------------------------------------------------------------------
+
+
+def listed(private_key: Any, kind: Any, **members: Any) -> dict[str, Any]:
+    jwk = kind.to_jwk(private_key, as_dict=True)
+    return {name: value for name, value in jwk.items() if name != "key_ops"} | {"kid": "bad", **members}
+
+
+P384 = ec.generate_private_key(ec.SECP384R1()).public_key()
+P521 = ec.generate_private_key(ec.SECP521R1()).public_key()
+UNUSABLE = {
+    "oct": {"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"},
+    "oct as EdDSA": {"kty": "oct", "k": "c2VjcmV0", "alg": "EdDSA"},
+    "oct without k": {"kty": "oct", "alg": "HS256"},
+    "none": {"kty": "oct", "k": "", "alg": "none"},
+    "RSA as none": {"kty": "RSA", "alg": "none"},
+    "alg is a list": {"kty": "RSA", "alg": ["RS256"]},
+    "P-384": listed(P384, ECAlgorithm, alg="ES256"),
+    "P-521 as ES256": listed(P521, ECAlgorithm, alg="ES256"),
+    "P-384 without alg": listed(P384, ECAlgorithm),
+    **{
+        f"private {algorithm}": listed(key_pair(algorithm, "bad"), kind, alg=algorithm)
+        for algorithm, kind in (("EdDSA", OKPAlgorithm), ("ES256", ECAlgorithm), ("RS256", RSAAlgorithm))
+    },
+}
+
+
+@pytest.mark.parametrize("unusable", UNUSABLE.values(), ids=UNUSABLE)
+def test_one_bad_entry_hides_no_good_key(unusable: dict[str, Any]) -> None:
+    good = jwks.usable_keys({"keys": [unusable | {"kid": "bad"}, entry("EdDSA", "good")]})
+    assert list(good) == ["good"]
 
 
 def test_flood_of_unknown_keys_is_one_fetch_a_second_and_one_at_a_time(server: KeyServer) -> None:
