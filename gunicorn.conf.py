@@ -1,9 +1,7 @@
 """How gunicorn serves the project; the reasons and figures are in specs/002-backend-foundation/research.md."""
 
-import gc
 import os
 from pathlib import Path
-from typing import Any
 
 from dotenv import load_dotenv
 
@@ -25,9 +23,3 @@ limit_request_line = 8190
 accesslog = None
 # gunicorn's control socket would let whoever reaches it steer the server; nobody here needs it.
 control_socket_disable = True
-
-
-def post_worker_init(worker: Any) -> None:
-    """What the start left behind stays for good: the collector need not walk it after every few lists."""
-    gc.collect()
-    gc.freeze()

@@ -199,10 +199,10 @@ def end_group(group: int) -> None:
 
 
 @contextmanager
-def live(**variables: str) -> Iterator[Live]:
+def live(application: str = GUNICORN[-1], **variables: str) -> Iterator[Live]:
     """gunicorn on a fresh database, migrated; both are gone afterwards."""
     with fresh_database() as database_url:
-        running = Live(environment(database_url, **variables))
+        running = Live(environment(database_url, **variables), command=[*GUNICORN[:-1], application])
         manage(running.variables, "migrate", "--noinput")
         running.start()
         try:

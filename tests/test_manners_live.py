@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.live import GUNICORN, Answer, Live, User, environment, fresh_database, manage
+from tests.live import Answer, Live, User, live
 
 ORIGIN = "http://localhost:3000"
 MILK = {"title": "Milk", "description": "Two litres"}
@@ -92,15 +92,8 @@ def test_a_client_that_hangs_up_and_sends_again_makes_one_task(live: Live, user:
 @pytest.fixture
 def dying() -> Iterator[Live]:
     """The service with workers that can be made to die between commit and answer."""
-    with fresh_database() as database_url:
-        running = Live(environment(database_url), command=[*GUNICORN[:-1], "tests.dying"])
-        manage(running.variables, "migrate", "--noinput")
-        running.start()
-        try:
-            yield running
-        finally:
-            running.stop()
-            running.log_file.unlink()
+    with live("tests.dying") as running:
+        yield running
 
 
 def test_a_retry_after_a_worker_was_killed_between_commit_and_answer_finds_the_task(dying: Live) -> None:
