@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.utils.html import is_html_input
+from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
 from tasks.statements import TaskRow
 
@@ -16,8 +17,25 @@ NO_NULL = r"^[^\x00]*$"
 NOT_BLANK = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"
 
 
+class ProhibitSurrogates(ProhibitSurrogateCharactersValidator):
+    """DRF's looks at one character after the other: only a text that does hold one is worth that."""
+
+    def __call__(self, value: str) -> None:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            super().__call__(value)
+
+
 class StrictCharField(serializers.CharField):
     """A string, and nothing that could be turned into one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.validators = [
+            ProhibitSurrogates() if isinstance(validator, ProhibitSurrogateCharactersValidator) else validator
+            for validator in self.validators
+        ]
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):

@@ -1,5 +1,6 @@
 """What a body may hold: the same for POST and PUT."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from conftest import Actor, assert_problem, rows
 from tasks.models import Task
+from tasks.serializers import TaskInputSerializer
+from tasks.views import VALIDATORS
 
 BLANKS = "".join(character for character in map(chr, range(0x110000)) if character.isspace())
 
@@ -81,6 +84,19 @@ def test_a_description_has_at_most_5000_code_points_and_is_not_trimmed(send: Sen
     problem = assert_problem(send({"title": "New", "description": description + character}), 422, "validation_error")
     assert [(error["pointer"], error["code"]) for error in problem["errors"]] == [("/description", "max_length")]
     assert rows() == before
+
+
+def test_a_long_description_takes_no_more_steps_than_a_short_one() -> None:
+    def steps(description: str) -> int:
+        events: list[str] = []
+        sys.setprofile(lambda frame, event, argument: events.append(event))
+        try:
+            VALIDATORS[TaskInputSerializer].run_validation({"title": "New", "description": description})
+        finally:
+            sys.setprofile(None)
+        return len(events)
+
+    assert steps("Six pack") == steps("é" * 5000)
 
 
 @pytest.mark.parametrize("member", ["title", "description"])
