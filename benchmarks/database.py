@@ -130,9 +130,13 @@ class Cluster:
             connection.execute("CHECKPOINT")
 
     def clone(self, template: str, name: str) -> None:
-        """A fresh copy of a loaded database, its rows read once so that they are in memory."""
+        """A fresh copy of a loaded database, in memory."""
         self.drop(name)
         self.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        self.warm(name)
+
+    def warm(self, name: str) -> None:
+        """Reads the rows and the lists' index once, so that they are in memory."""
         self.run(
             "SET enable_seqscan = off",
             "SELECT sum(length(description)) FROM tasks_task WHERE id > 0",
