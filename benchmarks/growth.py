@@ -88,8 +88,8 @@ def growth(bench: Bench, rounds: int, small: Data) -> Section:
     out = Section(
         "Growth",
         f"{large.size:,} tasks against {small.size:,}, of users and tasks taken at random; then one user with"
-        f" {large.heavy:,} tasks among the {large.size:,}, pages of 50, in memory as a service's rows are that is in use. One connection, taking turns request by request,"
-        f" {rounds} rounds.",
+        f" {large.heavy:,} tasks among the {large.size:,}, pages of 50. The rows were read once before, so that they are in"
+        f" memory. One connection, taking turns request by request, {rounds} rounds.",
         ("What", "p50 ms", "p95 ms", "p95 against the first"),
     )
     with bench.running(systems.PROJECT, "small") as near, bench.running(systems.PROJECT, "loaded") as far:
