@@ -79,6 +79,7 @@ def check(server: Server, data: Data) -> None:
     must(expect(200, "GET", task, hers)["title"] == "Feed the cat", "somebody else could change a task")
     expect(204, "DELETE", task, hers)
     expect(404, "GET", task, hers)
+    must(server.log.read_text(errors="replace").count(task) >= 10, "requests leave no line in the log")
 
 
 def check_noop(server: Server, data: Data) -> None:

@@ -78,15 +78,15 @@ BARE = System("bare", "Bare Django with DRF", (sys.executable, *GUNICORN, "bare:
 
 
 def django_peer(name: str, title: str) -> System:
-    command = (str(machine.PEERS_PYTHON), *GUNICORN, "django_base.wsgi")
+    # This project's application logs its requests itself; of the peers, gunicorn does.
+    command = (str(machine.PEERS_PYTHON), *GUNICORN, "--access-logfile", "-", "django_base.wsgi")
     return System(name, title, command, machine.PEERS, {"PEER": name})
 
 
 PEERS = (
     System(
         "fastapi_sqlmodel", "FastAPI + SQLModel + asyncpg",
-        (str(machine.PEERS_PYTHON), "-m", "uvicorn", "main:app", "--no-access-log", "--log-level", "warning"),
-        machine.PEERS / "fastapi_sqlmodel",
+        (str(machine.PEERS_PYTHON), "-m", "uvicorn", "main:app"), machine.PEERS / "fastapi_sqlmodel",
     ),
     django_peer("drf_plain", "Plain DRF"),
     django_peer("django_ninja", "Django Ninja"),

@@ -49,7 +49,12 @@ const found = ({ rows }) => {
   return rows[0];
 };
 
-const app = Fastify();
+const app = Fastify({ logger: true, disableRequestLogging: true });
+
+// One line for each request, as the other systems write; Fastify's own logging would be two.
+app.addHook("onResponse", async (request, reply) => {
+  request.log.info(`${request.method} ${request.url} ${reply.statusCode} ${reply.elapsedTime.toFixed(1)}ms`);
+});
 
 app.addHook("onRequest", async (request) => {
   const [scheme, token] = (request.headers.authorization ?? "").split(" ");
