@@ -378,6 +378,7 @@ CITED: dict[str, list[str]] = {
     "P-75": [
         "todo_project/tests/test_connections.py::test_statements_are_prepared_on_a_direct_connection",
         "todo_project/tests/test_connections.py::test_prepared_statements_follow_the_setting",
+        "todo_project/tests/test_connections.py::test_a_success_is_one_round_trip_and_psycopg_takes_one_more_to_prepare",
     ],
     "P-76": [
         "tests/test_client.py::test_the_client_compiles_and_works_with_a_real_token",

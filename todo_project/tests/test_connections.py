@@ -1,5 +1,7 @@
 """Connections that outlive a request."""
 
+import tempfile
+
 import psycopg
 import pytest
 from django.db import connection
@@ -40,6 +42,27 @@ def test_prepared_statements_follow_the_setting(settings, choice: str, threshold
     connection.close()
     connection.ensure_connection()
     assert connection.connection.prepare_threshold == threshold
+    connection.close()
+
+
+@postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("choice, trips", [("off", [1, 1, 1, 1, 1, 1]), ("on", [1, 1, 1, 2, 1, 1])])
+def test_a_success_is_one_round_trip_and_psycopg_takes_one_more_to_prepare(
+    settings, alice: Actor, choice: str, trips: list[int]
+) -> None:
+    settings.PREPARED_STATEMENTS = choice
+    connection.close()
+    connection.ensure_connection()
+    seen = []
+    for _ in trips:
+        with tempfile.TemporaryFile() as trace:  # What libpq sends and receives; the server ends each trip with this.
+            connection.connection.pgconn.trace(trace.fileno())
+            assert alice.get(alice.tasks).status_code == 200
+            connection.connection.pgconn.untrace()
+            trace.seek(0)
+            seen.append(trace.read().count(b"\tReadyForQuery\t"))
+    assert seen == trips
     connection.close()
 
 
