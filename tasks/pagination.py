@@ -28,8 +28,12 @@ Filters = list[tuple[str, list[tuple[str, str, bool]]]]
 
 
 def address(request: HttpRequest) -> str:
-    """The request's absolute URL without its query; https where the proxy in front says so."""
-    return f"{request.scheme}://{request.get_host()}{escape_uri_path(request.path)}"
+    """The request's absolute URL without its query; https where the proxy in front says so.
+
+    `host` is what RequestMiddleware has checked: `get_host()` would check it again, for 16 us.
+    """
+    host: str = request.host  # type: ignore[attr-defined]
+    return f"{request.scheme}://{host}{escape_uri_path(request.path)}"
 
 
 def links(query: QueryDict) -> Filters:

@@ -59,7 +59,7 @@ class RequestMiddleware:
     def answer(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info not in HEALTH_PATHS:
             try:
-                request.get_host()
+                request.host = request.get_host()  # type: ignore[attr-defined]
             except DisallowedHost:
                 return problem_response(request, 400, "bad_request", "This service does not answer to that host name.")
         response = self.get_response(request)
