@@ -12,6 +12,8 @@ from typing import Any, TypedDict, cast
 
 from django.db import connection
 
+from todo_project.connections import fetch_all
+
 
 class TaskRow(TypedDict):
     """A task as clients see it; times are RFC 3339 text in UTC with six digits of microseconds."""
@@ -51,6 +53,8 @@ class Dialect:
     next_updated_at: str
     rfc3339: str
     timestamp: str
+    # The text does not grow with the moments, so that there are few texts to prepare.
+    updated_at_among: str
     like: str
 
     @cached_property
@@ -64,6 +68,7 @@ POSTGRESQL = Dialect(
     next_updated_at="GREATEST(statement_timestamp(), updated_at + interval '1 microsecond')",
     rfc3339="to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
     timestamp="CAST(%s AS timestamptz)",
+    updated_at_among="updated_at = ANY(CAST(string_to_array(%s, ',') AS timestamptz[]))",
     # The columns sort by code point, in a collation that folds ASCII only; `caseless` folds Unicode.
     like="{} COLLATE caseless ILIKE %s",
 )
@@ -72,6 +77,7 @@ SQLITE = Dialect(
     next_updated_at="next_updated_at(updated_at)",
     rfc3339="rfc3339({})",
     timestamp="stored_timestamp(%s)",
+    updated_at_among="updated_at_among(updated_at, %s)",
     like="{} LIKE %s ESCAPE '\\'",
 )
 
@@ -100,7 +106,11 @@ def stored_timestamp(rfc3339_text: str) -> str:
     return _stored(_moment(rfc3339_text))
 
 
-SQLITE_FUNCTIONS = (next_updated_at, rfc3339, stored_timestamp)
+def updated_at_among(updated_at: str, moments: str) -> bool:
+    return rfc3339(updated_at) in moments.split(",")
+
+
+SQLITE_FUNCTIONS = (next_updated_at, rfc3339, stored_timestamp, updated_at_among)
 
 
 # --- The statements -----------------------------------------------------------------------------------------------
@@ -111,33 +121,31 @@ def dialect() -> Dialect:
 
 
 def _run(sql: str, parameters: Sequence[Any]) -> list[TaskRow]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return [
-            {
-                "id": task_id,
-                "title": title,
-                "description": description,
-                "completed": completed,
-                "user_id": user_id,
-                "created_at": created_at,
-                "updated_at": updated_at,
-            }
-            for task_id, title, description, completed, user_id, created_at, updated_at in cursor.fetchall()
-        ]
+    return [
+        {
+            "id": task_id,
+            "title": title,
+            "description": description,
+            "completed": completed,
+            "user_id": user_id,
+            "created_at": created_at,
+            "updated_at": updated_at,
+        }
+        for task_id, title, description, completed, user_id, created_at, updated_at in fetch_all(sql, parameters)
+    ]
 
 
 def _where(owner: str, task_id: int, condition: Condition | None) -> tuple[str, list[Any]]:
     """The one row a write may touch, if it is the owner's and the condition holds of it."""
     where, parameters = "user_id = %s AND id = %s", [cast(Any, owner), task_id]
     if condition is not None:
-        timestamp = dialect().timestamp
+        among = dialect().updated_at_among
         if condition.among is not None:
-            placeholders = ", ".join([timestamp] * len(condition.among))
-            where += f" AND updated_at IN ({placeholders})" if placeholders else " AND 1 = 0"
+            where += f" AND {among}"
+            parameters.append(",".join(condition.among))
         if condition.not_among:
-            where += f" AND updated_at NOT IN ({', '.join([timestamp] * len(condition.not_among))})"
-        parameters += [*(condition.among or ()), *condition.not_among]
+            where += f" AND NOT {among}"
+            parameters.append(",".join(condition.not_among))
     return where, parameters
 
 
@@ -257,6 +265,4 @@ def complete(
 def delete(owner: str, task_id: int, *, condition: Condition | None = None) -> bool:
     """Whether there was such a task to delete."""
     where, parameters = _where(owner, task_id, condition)
-    with connection.cursor() as cursor:
-        cursor.execute(f"DELETE FROM tasks_task WHERE {where}", parameters)
-        return bool(cursor.rowcount == 1)
+    return bool(fetch_all(f"DELETE FROM tasks_task WHERE {where} RETURNING id", parameters))

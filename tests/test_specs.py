@@ -190,6 +190,8 @@ CITED: dict[str, list[str]] = {
     ],
     "P-38": [
         "todo_project/tests/test_problems.py::test_database_away_is_503",
+        "todo_project/tests/test_connections.py::test_a_connection_dropped_under_a_statement_is_503_once",
+        "todo_project/tests/test_connections.py::test_a_statement_that_takes_too_long_is_503_and_the_connection_stays",
         "tests/test_live.py::test_gunicorn_serves_without_a_database_and_says_so",
     ],
     "P-39": [
@@ -374,11 +376,12 @@ CITED: dict[str, list[str]] = {
     ],
     "P-74": [
         "todo_project/tests/test_connections.py::test_a_connection_dropped_while_idle_costs_no_request",
+        "todo_project/tests/test_connections.py::test_what_was_prepared_and_is_no_more_costs_no_request",
     ],
     "P-75": [
-        "todo_project/tests/test_connections.py::test_statements_are_prepared_on_a_direct_connection",
+        "todo_project/tests/test_connections.py::test_every_success_is_one_round_trip",
         "todo_project/tests/test_connections.py::test_prepared_statements_follow_the_setting",
-        "todo_project/tests/test_connections.py::test_a_success_is_one_round_trip_and_psycopg_takes_one_more_to_prepare",
+        "todo_project/tests/test_connections.py::test_a_statement_says_the_same_whichever_way_it_is_sent",
     ],
     "P-76": [
         "tests/test_client.py::test_the_client_compiles_and_works_with_a_real_token",

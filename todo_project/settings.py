@@ -220,7 +220,6 @@ def database() -> dict[str, Any]:
     elif config["ENGINE"] == "django.db.backends.postgresql":
         config["DISABLE_SERVER_SIDE_CURSORS"] = True  # A pooler in transaction mode does not carry them.
         for option, value in {
-            "server_side_binding": True,  # Needed for prepared statements, see todo_project.connections.
             "connect_timeout": 5,
             "keepalives_idle": 30,
             "keepalives_interval": 10,
