@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from statistics import median
 
 import psycopg
@@ -14,6 +15,8 @@ from benchmarks.bench import Bench
 from benchmarks.check import TASK, ask, check
 from benchmarks.load import Cell, WrongAnswer, token
 from benchmarks.report import Bar, Section
+from benchmarks.systems import System
+from tests.pgbouncer import PREPARED, describe
 
 VARIANTS = (("sync", 1), ("gthread", 1), ("gthread", 2), ("gthread", 4), ("gthread", 8), ("gthread", 16))
 
@@ -77,19 +80,21 @@ def pool(bench: Bench, rounds: int, milliseconds: float) -> Section:
 
 
 @contextmanager
-def pgbouncer(bench: Bench, database: str) -> Iterator[str]:
-    """The database's address through PgBouncer in transaction mode."""
+def pgbouncer(bench: Bench, database: str) -> Iterator[tuple[str, str, System]]:
+    """What it is called, the database's address through it in transaction mode, and the project as it is set up for it."""
     port, config, user = machine.free_port(), bench.workspace / "pgbouncer.ini", machine.unprivileged_user()
+    program = machine.required(shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin"), "pgbouncer")
+    name, carries = describe(program)
     config.write_text(
         f"[databases]\n{database} = host=127.0.0.1 port={bench.cluster.port} user=bench\n[pgbouncer]\n"
         f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n"
-        "default_pool_size = 16\nmax_client_conn = 200\n"
+        "default_pool_size = 16\nmax_client_conn = 200\n" + PREPARED * carries
     )
-    program = machine.required(shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin"), "pgbouncer")
+    project = replace(systems.PROJECT, env={"PREPARED_STATEMENTS": "on" if carries else "auto"})
     log = bench.workspace / "pgbouncer.log"
     with machine.process([program, str(config)], machine.LOAD_CORE, log, user=user):
         time.sleep(1)
-        yield bench.cluster.url(database, port)
+        yield name, bench.cluster.url(database, port), project
 
 
 def scale(bench: Bench, rounds: int) -> Section:
@@ -102,10 +107,10 @@ def scale(bench: Bench, rounds: int) -> Section:
     )
     bench.cluster.clone("loaded", "project")
     with (
-        pgbouncer(bench, "project") as url,
+        pgbouncer(bench, "project") as (pooler, url, project),
         bench.running(systems.PROJECT, "project") as direct,
-        systems.running(systems.PROJECT, url, bench.workspace) as one,
-        systems.running(systems.PROJECT, url, bench.workspace, core=machine.LOAD_CORE) as two,
+        systems.running(project, url, bench.workspace) as one,
+        systems.running(project, url, bench.workspace, core=machine.LOAD_CORE) as two,
     ):
         for server in (direct, one, two):
             check(server, bench.data)
@@ -116,8 +121,8 @@ def scale(bench: Bench, rounds: int) -> Section:
             raise WrongAnswer(f"What one instance wrote the other read as {status} {read}")
         setups = {
             ("PostgreSQL itself", "1"): (direct.port,),
-            ("PgBouncer", "1"): (one.port,),
-            ("PgBouncer", "2"): (one.port, two.port),
+            (pooler, "1"): (one.port,),
+            (pooler, "2"): (one.port, two.port),
         }
         cells: dict[tuple[str, str], list[Cell]] = {setup: [] for setup in setups}
         for _ in range(rounds):

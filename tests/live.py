@@ -55,6 +55,7 @@ def environment(database_url: str, **variables: str) -> dict[str, str]:
         "HOME": os.environ.get("HOME", "/"),
         **blank,
         "DATABASE_URL": database_url,
+        "PREPARED_STATEMENTS": settings.PREPARED_STATEMENTS,
         "BETTER_AUTH_SECRET": settings.BETTER_AUTH_SECRETS[0],
         "DJANGO_SECRET_KEY": settings.SECRET_KEY,
         "DJANGO_ALLOWED_HOSTS": "127.0.0.1,localhost",
