@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b
 
+import orjson
 from rest_framework.request import Request
 
 from tasks.statements import Condition, TaskRow
@@ -23,8 +24,8 @@ def etag(task: TaskRow) -> str:
 
 def list_etag(tasks: Iterable[TaskRow], link: str | None) -> str:
     """The strong tag of a page: which tasks, each in which state, and what follows."""
-    state = "\n".join([f"{task['id']} {task['updated_at']}" for task in tasks] + [link or ""])
-    return f'"{blake2b(state.encode(), digest_size=16).hexdigest()}"'
+    state = orjson.dumps([[(task["id"], task["updated_at"]) for task in tasks], link])
+    return f'"{blake2b(state, digest_size=16).hexdigest()}"'
 
 
 def not_modified(request: Request, tag: str) -> bool:

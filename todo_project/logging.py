@@ -20,14 +20,6 @@ def second(at: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
-class RequestIDFilter(logging.Filter):
-    """Puts the id of the request being served on each record."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = request_id.get()
-        return True
-
-
 class LineFormatter(logging.Formatter):
     """`time level logger [request id] message`, one line but for tracebacks.
 
@@ -35,11 +27,10 @@ class LineFormatter(logging.Formatter):
     and with it a title.
     """
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s")
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        return f"{second(int(record.created))},{record.msecs:03.0f}"
+    def format(self, record: logging.LogRecord) -> str:
+        at = f"{second(int(record.created))},{record.msecs:03.0f}"
+        line = f"{at} {record.levelname} {record.name} [{request_id.get()}] {record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
     def formatException(
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
