@@ -26,7 +26,7 @@ task_detail = TaskViewSet.as_view({"get": "retrieve", "put": "update", "delete":
 task_complete = TaskViewSet.as_view({"patch": "complete"})
 
 urlpatterns = [
-    path("<str:user_id>/tasks", task_list, name="task-list"),
-    path("<str:user_id>/tasks/<task_id:task_id>", task_detail, name="task-detail"),
-    path("<str:user_id>/tasks/<task_id:task_id>/complete", task_complete, name="task-complete"),
+    path("api/<str:user_id>/tasks", task_list, name="task-list"),
+    path("api/<str:user_id>/tasks/<task_id:task_id>", task_detail, name="task-detail"),
+    path("api/<str:user_id>/tasks/<task_id:task_id>/complete", task_complete, name="task-complete"),
 ]

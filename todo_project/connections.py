@@ -27,7 +27,7 @@ Values = Sequence[Buffer | None]
 PREPARED_NO_MORE = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement, errors.FeatureNotSupported)
 
 
-def close_dropped_connection(**kwargs: Any) -> None:
+def close_dropped_connection() -> None:
     """Close the PostgreSQL connection if it broke, or if its server has hung up; the request then opens a new one.
 
     A dead idle connection shows as readable: the server's last word, or the end of the stream, waits there. Looking
@@ -101,7 +101,7 @@ def _begins(raw: Any) -> bool:
 
 
 def _fetch_all(raw: Any, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    transformer = Transformer(raw)
+    transformer = _transformer(raw)
     values = transformer.dump_sequence(parameters, [PyFormat.TEXT] * len(parameters))
     result = _execute(raw, sql, values)
     if result.status != ExecStatus.TUPLES_OK:
@@ -109,7 +109,16 @@ def _fetch_all(raw: Any, sql: str, parameters: Sequence[Any]) -> list[tuple[Any,
         # What libpq itself has to say, of a connection that is lost, has no SQLSTATE.
         raise error if error.sqlstate else psycopg.OperationalError(str(error))
     transformer.set_pgresult(result)
-    return transformer.load_rows(0, result.ntuples, tuple)
+    rows: list[tuple[Any, ...]] = transformer.load_rows(0, result.ntuples, tuple)
+    transformer.set_pgresult(None)  # A large page is not to be held until the connection's next statement.
+    return rows
+
+
+def _transformer(raw: Any) -> Any:
+    """The connection's psycopg `Transformer`, kept as it remembers how to write and read each type."""
+    if not hasattr(raw, "transformer"):
+        raw.transformer = Transformer(raw)
+    return raw.transformer
 
 
 def _execute(raw: Any, sql: str, values: Values) -> PGresult:

@@ -16,6 +16,7 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 
+from todo_project.connections import close_dropped_connection
 from todo_project.logging import request_id
 from todo_project.problems import problem_response
 
@@ -26,7 +27,7 @@ HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 
 
 class RequestMiddleware:
-    """Outermost: gives each request an id, refuses a foreign Host, logs one line, completes the headers."""
+    """Outermost: a request's id and its look at the connection, the Host check, the log line, the last headers."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -35,6 +36,7 @@ class RequestMiddleware:
         started = time.perf_counter()
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id.set(given if SANE_REQUEST_ID.fullmatch(given) else secrets.token_hex(16))
+        close_dropped_connection()
         response = self.answer(request)
 
         response["X-Request-ID"] = request_id.get()

@@ -1,9 +1,10 @@
 """Where everything is."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import path
 from django.views.generic import RedirectView
 
+import tasks.urls
 from todo_project import health, pages, schema
 
 admin.site.site_header = "Todo operators"
@@ -12,7 +13,7 @@ admin.site.index_title = "This is the one place that shows every user's tasks"
 
 urlpatterns = [
     path("", pages.index, name="index"),
-    path("api/", include("tasks.urls")),
+    *tasks.urls.urlpatterns,
     path("docs", schema.docs, name="docs"),
     path("openapi.json", schema.openapi, name="openapi"),
     path("login", pages.login, name="login"),

@@ -370,6 +370,13 @@ def test_a_statement_larger_than_any_buffer_gets_there(way: str) -> None:
     assert statements.page("alice", limit=1, search="x" * 20_000_000) == []
 
 
+def test_a_page_is_not_held_once_it_is_read(way: str) -> None:
+    baker.make(Task, user_id="alice", title="Milk", description="x" * 5000, _quantity=1000)
+    ready(way, lambda: statements.page("alice", limit=1000))
+    assert len(statements.page("alice", limit=1000)) == 1000
+    assert connection.connection.transformer.pgresult is None
+
+
 def test_a_statement_that_waits_lets_the_other_threads_run(way: str, alice: Actor, milk: Task, beside) -> None:
     def update() -> Any:
         with connection.cursor() as cursor:  # If it kept them from running, nobody would let it go on.
