@@ -62,7 +62,7 @@ COMMANDS: dict[str, Callable[[Bench, argparse.Namespace], Section]] = {
     "growth": lambda bench, options: growth.growth(bench, options.rounds, Data(10_000)),
     "memory": lambda bench, options: worker.memory(bench, options.requests),
     "keys": lambda bench, options: keys.keys(bench, options.rounds),
-    "startup": lambda bench, options: worker.startup(bench, options.rounds * 3),
+    "startup": lambda bench, options: worker.startup(bench, options.rounds * 9),
     "sc004": lambda bench, options: connections.sc004(bench, options.rounds),
     "pool": lambda bench, options: connections.pool(bench, options.rounds, options.delay),
     "scale": lambda bench, options: connections.scale(bench, options.rounds),
