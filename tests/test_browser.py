@@ -105,6 +105,7 @@ def shot(page: Page, name: str) -> None:
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
+@pytest.mark.promise("P-48")
 def test_a_person_keeps_tasks(page: Page, user: User) -> None:
     page.goto("/")
     shot(page, "start")
@@ -285,6 +286,7 @@ def test_stored_text_is_shown_and_never_run(page: Page, user: User) -> None:
     shot(page, "escaped")
 
 
+@pytest.mark.promise("P-52")
 def test_the_documentation_can_be_tried(page: Page, user: User) -> None:
     page.goto("/docs")
     expect(page.locator(".opblock")).to_have_count(6)

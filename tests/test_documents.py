@@ -175,6 +175,7 @@ def clone(repository: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.promise("P-60", "SC-001")
 def test_the_readme_runs(repository: Path, tmp_path: Path) -> None:
     ran = run_page("README.md", clone(repository, tmp_path / "todo"))
     assert_as_shown(ran)
@@ -186,6 +187,7 @@ def test_the_readme_runs(repository: Path, tmp_path: Path) -> None:
     assert next(out for text, out in said.items() if "DELETE" in text) == "204"
 
 
+@pytest.mark.promise("P-56", "P-60", "SC-002")
 def test_the_quickstart_runs_and_a_restart_loses_nothing(repository: Path, tmp_path: Path) -> None:
     ran = run_page(QUICKSTART, tmp_path, REPOSITORY=str(repository))
     assert_as_shown(ran)
@@ -193,12 +195,14 @@ def test_the_quickstart_runs_and_a_restart_loses_nothing(repository: Path, tmp_p
     assert json.loads(ran[-1][1])["title"] == "Water the plants"
 
 
+@pytest.mark.promise("P-76")
 def test_the_readme_shows_the_client_that_was_tried() -> None:
     """tests/test_client.py compiles it and runs it against the live server."""
     client = (ROOT / "tests" / "client" / "client.ts").read_text().strip()
     assert [block.text for block in blocks("README.md") if block.text.startswith("// client.ts")] == [client]
 
 
+@pytest.mark.promise("P-60")
 def test_every_other_block_is_one_that_cannot_run_here() -> None:
     unrun = []
     # What the benchmark writes has no commands in it.
@@ -219,6 +223,7 @@ def test_every_other_block_is_one_that_cannot_run_here() -> None:
 # --- Tables and links ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-57")
 def test_the_readme_and_env_example_name_the_same_variables() -> None:
     # That the code reads these and no others, todo_project/tests/test_settings.py says.
     example = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.M)

@@ -48,6 +48,7 @@ def test_a_person_signs_up_and_keeps_tasks(frontend: tuple[BetterAuthServer, Liv
     assert ann.list() == []
 
 
+@pytest.mark.promise("SC-005")
 def test_two_people_do_not_meet(frontend: tuple[BetterAuthServer, Live]) -> None:
     carla, dora = sign_up(frontend, "carla@example.com"), sign_up(frontend, "dora@example.com")
     task = carla.create("Carla's")

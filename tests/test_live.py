@@ -30,6 +30,7 @@ def problem(body: bytes) -> str:
 # --- SC-001: the endpoints answer over HTTP ------------------------------------------------------------------------
 
 
+@pytest.mark.promise("SC-001")
 def test_the_six_endpoints_answer(user: User) -> None:
     """SC-001."""
     created = user.request("POST", user.tasks, {"title": "Milk", "description": "Two litres"})
@@ -70,6 +71,7 @@ def test_every_api_answer_is_private_and_has_a_request_id(user: User) -> None:
 # --- SC-002: data survives --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("SC-002")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_data_survives_a_restart(user: User, how: signal.Signals) -> None:
     """SC-002, also when every process is killed at once."""
@@ -117,6 +119,7 @@ def test_a_connection_goes_on_after_any_refusal(user: User) -> None:
         assert len(sockets) == 1
 
 
+@pytest.mark.promise("P-35")
 @pytest.mark.parametrize("size", [300 * 1024, 3 * 1024 * 1024])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_who_sends_too_much_sees_413(user: User, size: int, chunked: bool) -> None:
@@ -262,6 +265,7 @@ def test_the_control_socket_is_off(live: Live) -> None:
 # --- SC-004: speed ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("SC-004")
 def test_p95_of_a_short_mix_is_under_200_ms(user: User) -> None:
     """SC-004, on whatever machine this is, one request after the other."""
     taken: list[float] = []
@@ -290,6 +294,7 @@ def test_p95_of_a_short_mix_is_under_200_ms(user: User) -> None:
 # --- Nothing between install and start --------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-58")
 @pytest.mark.parametrize(
     "path,kind",
     [
@@ -310,6 +315,7 @@ def test_assets_are_served_without_a_build_step(live: Live, path: str, kind: str
     assert len(answer.body) > 100
 
 
+@pytest.mark.promise("P-52")
 def test_every_asset_a_page_names_is_there(live: Live) -> None:
     for page in ["/", "/login", "/docs", "/admin/login/"]:
         answer = live.request("GET", page, Accept="text/html")
@@ -421,6 +427,7 @@ def served() -> Iterator[Live]:
         service.log_file.unlink()
 
 
+@pytest.mark.promise("P-56")
 def test_serve_prints_a_command_that_works_and_a_second_start_keeps_the_task(served: Live) -> None:
     lines = served.log.splitlines()
     assert served.url in lines[0]
@@ -447,12 +454,14 @@ def test_serve_takes_a_copy_of_the_example_with_what_is_optional_left_empty() ->
         service.log_file.unlink()
 
 
+@pytest.mark.promise("P-56")
 def test_serve_on_a_taken_port_is_one_line(live: Live) -> None:
     done = manage(live.variables, "serve", expect=1)
     (line,) = (done.stdout + done.stderr).splitlines()
     assert str(live.port) in line
 
 
+@pytest.mark.promise("P-56")
 @pytest.mark.parametrize("database_url", ["postgresql://nobody:pw@127.0.0.1:{port}/none", "sqlite:////none/x.sqlite3"])
 @pytest.mark.parametrize("command", ["serve", "migrate"])
 def test_a_database_out_of_reach_is_one_line(command: str, database_url: str) -> None:
@@ -463,6 +472,7 @@ def test_a_database_out_of_reach_is_one_line(command: str, database_url: str) ->
     assert ":pw" not in line
 
 
+@pytest.mark.promise("P-38")
 def test_gunicorn_serves_without_a_database_and_says_so() -> None:
     service = Live(environment(f"postgresql://nobody:pw@127.0.0.1:{free_port()}/none")).start()
     try:

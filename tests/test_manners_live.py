@@ -35,6 +35,7 @@ def all_at_once(user: User, method: str, path: str, bodies: list[Any], **headers
         return answers
 
 
+@pytest.mark.promise("P-68")
 def test_a_thousand_retries_at_once_make_one_task(user: User) -> None:
     answers = all_at_once(user, "POST", user.tasks, [MILK] * 1000, Idempotency_Key="k")
     assert {answer.status for answer in answers} == {201}
@@ -43,6 +44,7 @@ def test_a_thousand_retries_at_once_make_one_task(user: User) -> None:
     assert [task["id"] for task in user.list()] == [answers[0].json()["id"]]
 
 
+@pytest.mark.promise("P-69")
 def test_of_two_bodies_with_one_key_one_wins_across_processes(user: User) -> None:
     bodies = [{"title": "Milk"}, {"title": "Bread"}] * 100
     answers = all_at_once(user, "POST", user.tasks, bodies, Idempotency_Key="k")
@@ -54,6 +56,7 @@ def test_of_two_bodies_with_one_key_one_wins_across_processes(user: User) -> Non
             assert (answer.status, answer.json()["code"]) == (422, "idempotency_key_reused")
 
 
+@pytest.mark.promise("P-65")
 def test_of_fifty_writers_with_one_tag_exactly_one_wins_each_round(user: User) -> None:
     task_id = user.create("Milk")["id"]
     path = f"{user.tasks}/{task_id}"
@@ -68,6 +71,7 @@ def test_of_fifty_writers_with_one_tag_exactly_one_wins_each_round(user: User) -
         assert winner.json()["title"] == bodies[answers.index(winner)]["title"]
 
 
+@pytest.mark.promise("P-68")
 def test_a_client_that_hangs_up_and_sends_again_makes_one_task(live: Live, user: User) -> None:
     body = json.dumps(MILK).encode()
     for number in range(30):
@@ -96,6 +100,7 @@ def dying() -> Iterator[Live]:
         yield running
 
 
+@pytest.mark.promise("P-68")
 def test_a_retry_after_a_worker_was_killed_between_commit_and_answer_finds_the_task(dying: Live) -> None:
     user = User(dying)
     for number in range(3):
@@ -114,6 +119,7 @@ def test_a_retry_after_a_worker_was_killed_between_commit_and_answer_finds_the_t
     assert len(user.list()) == 5
 
 
+@pytest.mark.promise("P-62")
 def test_304_leaves_a_connection_in_step(live: Live, user: User) -> None:
     task = user.create("Milk")
     path = f"{user.tasks}/{task['id']}"
@@ -131,6 +137,7 @@ def test_304_leaves_a_connection_in_step(live: Live, user: User) -> None:
         assert user.request("GET", path, connection=connection).json() == task
 
 
+@pytest.mark.promise("P-63")
 def test_a_header_that_was_sent_in_two_lines_is_one_list(live: Live, user: User) -> None:
     path = f"{user.tasks}/{user.create('Milk')['id']}"
     tag = user.request("GET", path).headers["ETag"]

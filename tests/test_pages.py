@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from rest_framework.test import APIClient
 
 from todo_project.problems import PROBLEMS
@@ -15,6 +16,7 @@ ENDPOINTS = {
 }
 
 
+@pytest.mark.promise("P-50")
 def test_the_start_page_is_json_for_programs_and_a_page_for_people() -> None:
     client = APIClient()
     listed = client.get("/", headers={"Accept": "*/*"})
@@ -25,6 +27,7 @@ def test_the_start_page_is_json_for_programs_and_a_page_for_people() -> None:
     assert 'href="/docs"' in page.content.decode()
 
 
+@pytest.mark.promise("P-52")
 def test_openapi_json_is_the_document_of_the_six_endpoints() -> None:
     served = json.loads(APIClient().get("/openapi.json").content)
     assert served == document()
@@ -45,6 +48,7 @@ def test_every_error_in_the_document_is_a_problem_and_every_operation_wants_a_to
                     assert list(response["content"]) == ["application/problem+json"]
 
 
+@pytest.mark.promise("P-52")
 def test_docs_explains_every_problem_and_loads_nothing_from_elsewhere() -> None:
     page = APIClient().get("/docs").content.decode()
     for code in PROBLEMS:

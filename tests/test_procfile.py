@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.live import ROOT, Live, User, environment, fresh_database
 
 
+@pytest.mark.promise("P-58")
 def test_release_and_web_start_with_nothing_but_environment_variables() -> None:
     honcho = [sys.executable, "-m", "honcho", "--no-colour", "--env", "/dev/null", "--procfile", "Procfile"]
     with fresh_database() as database_url:

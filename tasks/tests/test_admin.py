@@ -60,6 +60,7 @@ def updates(queries: CaptureQueriesContext) -> list[str]:
     return [query["sql"] for query in queries if query["sql"].startswith('UPDATE "tasks_task"')]
 
 
+@pytest.mark.promise("P-51")
 def test_the_list_shows_every_users_tasks_and_says_so(operator: Client, milk: Task, bobs: Task) -> None:
     assert listed(operator) == ["Bob's secret", "Milk"]
     assert "not scoped by owner" in operator.get(LIST).content.decode()
@@ -72,6 +73,7 @@ def test_completed_filters_the_list(operator: Client, milk: Task) -> None:
     assert listed(operator, "?completed__exact=0") == ["Milk"]
 
 
+@pytest.mark.promise("P-51")
 def test_search_takes_a_whole_user_id_or_a_part_of_a_title(operator: Client, milk: Task, bobs: Task) -> None:
     baker.make(Task, user_id="malice", title="about bob and ice")
     assert listed(operator, "?q=alice") == ["Milk"]
@@ -88,6 +90,7 @@ def test_odd_queries_are_no_error(operator: Client, milk: Task, query: str) -> N
     assert operator.get(LIST + query, follow=True).status_code == 200
 
 
+@pytest.mark.promise("P-51")
 @pytest.mark.parametrize("query", ["", "?q=alice", "?q=milk", "?completed__exact=0", "?_facets=True", "?p=2", "?all="])
 def test_no_page_counts_the_whole_table(operator: Client, milk: Task, query: str) -> None:
     with CaptureQueriesContext(connection) as queries:
@@ -115,6 +118,7 @@ def test_a_page_is_a_few_queries_however_many_tasks_it_shows(operator: Client) -
     assert lengths[0] == lengths[1] < 10
 
 
+@pytest.mark.promise("P-51")
 @pytest.mark.parametrize(("action", "completed"), [("complete", True), ("reopen", False)])
 def test_bulk_actions_set_the_flag_and_move_updated_at(operator: Client, action: str, completed: bool) -> None:
     ahead = timezone.now() + timedelta(hours=1)
@@ -217,6 +221,7 @@ def test_titles_are_escaped_on_every_page(operator: Client) -> None:
 # --- Two doors, two keys ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-32")
 @pytest.mark.parametrize("path", ["/admin/", LIST, f"{LIST}add/", f"{LIST}1/change/"])
 def test_a_users_token_does_not_open_the_admin(alice: Actor, milk: Task, path: str) -> None:
     User.objects.create_superuser("alice", password=PASSWORD)
@@ -234,6 +239,7 @@ def test_a_token_in_the_sign_in_cookie_does_not_open_the_admin(alice: Actor, mil
     assert client.get(LIST)["Location"].startswith("/admin/login/")
 
 
+@pytest.mark.promise("P-32")
 def test_a_staff_cookie_does_not_open_anybodys_tasks(operator: Client, alice: Actor, milk: Task) -> None:
     before = rows()
     for user_id in ("alice", "operator", str(User.objects.get().pk)):

@@ -6,6 +6,7 @@ from conftest import Actor, assert_problem, rows
 from tasks.models import Task
 
 
+@pytest.mark.promise("P-07")
 @pytest.mark.parametrize("body", [None, {}])
 def test_without_a_flag_it_flips(alice: Actor, milk: Task, body) -> None:
     for completed in (True, False, True):
@@ -27,6 +28,7 @@ def test_nothing_flips_whatever_its_content_type(alice: Actor, milk: Task, conte
     assert response.json()["completed"] is True
 
 
+@pytest.mark.promise("P-07")
 @pytest.mark.parametrize("completed", [True, False])
 def test_with_a_flag_it_sets_so_that_a_client_can_retry(alice: Actor, milk: Task, completed: bool) -> None:
     for _ in range(3):
@@ -47,6 +49,7 @@ def test_updated_at_moves_also_when_the_flag_does_not(alice: Actor, milk: Task, 
     assert moments == sorted(set(moments))
 
 
+@pytest.mark.promise("P-07")
 @pytest.mark.parametrize(
     "body",
     [

@@ -47,6 +47,7 @@ def assert_one_after_the_other(answers: Iterable[Any], last: Task) -> list[Any]:
     return in_order
 
 
+@pytest.mark.promise("P-17")
 def test_every_one_of_many_toggles_counts(milk: Task) -> None:
     threads, each = size(7, 3), size(25, 11)  # Odd in all.
 
@@ -61,6 +62,7 @@ def test_every_one_of_many_toggles_counts(milk: Task) -> None:
     assert milk.completed is True
 
 
+@pytest.mark.promise("P-17")
 def test_a_put_and_a_toggle_at_the_same_moment_both_survive(milk: Task) -> None:
     for number in range(size(40, 10)):
         was = Task.objects.get()
@@ -79,6 +81,7 @@ def test_a_put_and_a_toggle_at_the_same_moment_both_survive(milk: Task) -> None:
         assert (now.title, now.description, now.completed) == (title, description, was.completed)
 
 
+@pytest.mark.promise("P-15")
 def test_updated_at_strictly_increases_under_concurrent_writers_of_every_kind(milk: Task) -> None:
     each = size(25, 8)
 

@@ -60,6 +60,7 @@ def assert_refused(alice: Actor, task: Task, response: Any, before: list[Any]) -
 # --- Tags ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-61")
 def test_a_state_has_one_tag_whatever_the_answer_it_comes_with(db, alice: Actor) -> None:
     created = alice.post(alice.tasks, {"title": "Milk"}, Idempotency_Key="k")
     path = alice.task(created.json()["id"])
@@ -76,6 +77,7 @@ def test_a_state_has_one_tag_whatever_the_answer_it_comes_with(db, alice: Actor)
         assert (replayed.status_code, replayed["ETag"], replayed.content) == (201, tag, alice.get(path).content)
 
 
+@pytest.mark.promise("P-61")
 @pytest.mark.parametrize("ahead", [timedelta(), timedelta(hours=1)])
 def test_every_write_makes_another_tag_also_when_the_clock_went_back(alice: Actor, milk: Task, ahead) -> None:
     Task.objects.filter(pk=milk.pk).update(updated_at=timezone.now() + ahead)
@@ -122,6 +124,7 @@ def test_neighbouring_moments_have_tags_that_do_not_match(alice: Actor, milk: Ta
         assert_refused(alice, milk, write(alice, milk.pk, "put", If_Match=tag), rows())
 
 
+@pytest.mark.promise("P-61")
 def test_pages_problems_and_deletes_carry_no_tag(alice: Actor, milk: Task) -> None:
     task = alice.task(milk.pk)
     answers = [
@@ -157,6 +160,7 @@ def assert_not_modified(response: Any, current: Any) -> None:
     assert "Content-Type" not in response
 
 
+@pytest.mark.promise("P-62", "P-73")
 @pytest.mark.parametrize("what", ["task", "list", "page"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_reader_who_has_the_state_is_told_so(alice: Actor, milk: Task, method: str, what: str) -> None:
@@ -171,6 +175,7 @@ def test_a_reader_who_has_the_state_is_told_so(alice: Actor, milk: Task, method:
         assert len(queries) == 1
 
 
+@pytest.mark.promise("P-62")
 @pytest.mark.parametrize("header", [*FOREIGN, *MALFORMED])
 def test_other_and_malformed_tags_read_the_state(alice: Actor, milk: Task, header: str) -> None:
     for path in (alice.task(milk.pk), alice.tasks):
@@ -195,6 +200,7 @@ def test_if_match_is_for_writes(alice: Actor, milk: Task) -> None:
     assert alice.get(alice.task(milk.pk), If_Match='"x"').status_code == 200
 
 
+@pytest.mark.promise("P-61")
 def test_the_tag_of_a_list_covers_its_tasks_its_order_and_its_link(alice: Actor, milk: Task, bobs: Task) -> None:
     bread = baker.make(Task, user_id="alice", title="Bread", completed=True)
     baker.make(Task, user_id="alice", title="Cheese")
@@ -242,6 +248,7 @@ def test_an_empty_list_has_a_tag_too(db, alice: Actor) -> None:
 # --- If-Match ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-63", "P-73")
 @pytest.mark.parametrize("how", WRITES)
 @pytest.mark.parametrize(
     "form", ["{}", '"x", {}', '{},W/"x"', " ,, {} ,\t", '"a,b",{},"20261305000000000000"', "*", " * "]
@@ -256,6 +263,7 @@ def test_a_write_of_the_state_that_was_read_happens_in_one_query(alice: Actor, m
         assert response["ETag"] == tag_of(alice, milk) != header
 
 
+@pytest.mark.promise("P-63", "P-73")
 @pytest.mark.parametrize("how", WRITES)
 def test_a_write_of_a_state_that_has_changed_is_refused_in_two_queries(alice: Actor, milk: Task, how: str) -> None:
     tag = tag_of(alice, milk)
@@ -268,6 +276,7 @@ def test_a_write_of_a_state_that_has_changed_is_refused_in_two_queries(alice: Ac
     assert_written(how, write(alice, milk.pk, how, If_Match=response["ETag"]), before)
 
 
+@pytest.mark.promise("P-63")
 @pytest.mark.parametrize("how", WRITES)
 def test_weak_foreign_and_malformed_tags_never_match(alice: Actor, milk: Task, how: str) -> None:
     before, tag = rows(), tag_of(alice, milk)
@@ -303,6 +312,7 @@ def test_eight_kilobytes_of_tags_are_read_at_once(alice: Actor, milk: Task, name
 # --- If-None-Match on writes ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-64")
 @pytest.mark.parametrize("how", WRITES)
 def test_if_none_match_refuses_to_write_a_state_that_is_named(alice: Actor, milk: Task, how: str) -> None:
     before, tag = rows(), tag_of(alice, milk)
@@ -323,6 +333,7 @@ def test_if_none_match_of_other_states_lets_the_write_happen(alice: Actor, milk:
     assert len(queries) == 1
 
 
+@pytest.mark.promise("P-64")
 @pytest.mark.parametrize("how", WRITES)
 def test_of_two_conditions_both_must_hold(alice: Actor, milk: Task, how: str) -> None:
     before, tag = rows(), tag_of(alice, milk)
@@ -343,6 +354,7 @@ def test_of_two_conditions_both_must_hold(alice: Actor, milk: Task, how: str) ->
 # --- Tasks that are not there, and the order of checks ----------------------------------------------------------------
 
 
+@pytest.mark.promise("P-66")
 @pytest.mark.parametrize("how", WRITES)
 @pytest.mark.parametrize("name", ["If_Match", "If_None_Match"])
 def test_a_task_of_somebody_else_or_of_nobody_is_404_as_without_a_condition(
@@ -362,6 +374,7 @@ def test_a_task_of_somebody_else_or_of_nobody_is_404_as_without_a_condition(
     assert rows() == before
 
 
+@pytest.mark.promise("P-66")
 @pytest.mark.parametrize("name", ["If_Match", "If_None_Match"])
 def test_the_body_comes_first_then_the_task_then_the_condition(alice: Actor, milk: Task, name: str) -> None:
     before = rows()
@@ -392,6 +405,7 @@ def test_a_refused_replacement_of_another_field_loses_nothing(alice: Actor, milk
 # --- At the same moment -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-65")
 @pytest.mark.django_db(transaction=True)
 def test_of_fifty_writers_with_one_tag_exactly_one_wins_each_round(milk: Task) -> None:
     writers = size(50, 12)
@@ -410,6 +424,7 @@ def test_of_fifty_writers_with_one_tag_exactly_one_wins_each_round(milk: Task) -
         assert Task.objects.get().title == names[answers.index(winner)] == winner.json()["title"]
 
 
+@pytest.mark.promise("P-65")
 @pytest.mark.django_db(transaction=True)
 def test_a_delete_and_a_write_with_one_tag_do_not_both_happen() -> None:
     for _ in range(size(20, 6)):

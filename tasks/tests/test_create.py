@@ -7,6 +7,7 @@ from conftest import Actor, assert_problem, rows, sign
 from tasks.models import Task
 
 
+@pytest.mark.promise("P-03")
 def test_created_task_is_stored_and_returned(db, alice: Actor) -> None:
     response = alice.post(alice.tasks, {"title": "  Milk ", "description": " two ", "completed": True})
     assert response.status_code == 201
@@ -24,6 +25,7 @@ def test_created_task_is_stored_and_returned(db, alice: Actor) -> None:
     assert rows() == [(task.pk, "alice", "Milk", " two ", True, task.created_at, task.updated_at, None, None)]
 
 
+@pytest.mark.promise("P-03")
 def test_a_title_is_enough(db, alice: Actor) -> None:
     task = alice.post(alice.tasks, {"title": "Milk"}).json()
     assert (task["description"], task["completed"]) == (None, False)
@@ -40,6 +42,7 @@ def test_nothing_sent_is_a_missing_title(db, alice: Actor) -> None:
     assert rows() == []
 
 
+@pytest.mark.promise("P-37")
 def test_every_fault_is_told_at_once(db, alice: Actor) -> None:
     body = {"title": "", "description": 1, "completed": "yes"}
     problem = assert_problem(alice.post(alice.tasks, body), 422, "validation_error")
@@ -53,6 +56,7 @@ def test_a_new_task_was_created_and_updated_at_the_same_moment(db, alice: Actor)
         assert task["created_at"] == task["updated_at"]
 
 
+@pytest.mark.promise("P-14")
 def test_members_that_are_not_the_clients_to_set_change_nothing(db, alice: Actor, bobs: Task) -> None:
     foreign = {"id": bobs.pk, "user_id": "bob", "created_at": "2001-01-01T00:00:00Z", "updated_at": 7}
     task = alice.post(alice.tasks, {"title": "Milk", **foreign, "priority": {"high": 1}, "\ud800": "\ud800"}).json()
@@ -62,6 +66,7 @@ def test_members_that_are_not_the_clients_to_set_change_nothing(db, alice: Actor
     assert len(rows()) == 2
 
 
+@pytest.mark.promise("P-03")
 @pytest.mark.parametrize(
     "subject", ["50%", "a%2Fb", "a?b", "a#b", "a b", "a+b&c", "Ünï", "😀", "auth0|1", "a\nb", "a" * 255]
 )

@@ -40,6 +40,7 @@ def refused(response: Any, code: str) -> None:
 # --- The same create again --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-67")
 def test_the_same_create_again_answers_the_same_and_makes_nothing(db, alice: Actor) -> None:
     first = post(alice, "k")
     before = rows()
@@ -52,6 +53,7 @@ def test_the_same_create_again_answers_the_same_and_makes_nothing(db, alice: Act
     assert rows() == before
 
 
+@pytest.mark.promise("P-67")
 def test_a_retry_shows_the_task_as_it_is_now(db, alice: Actor) -> None:
     task_id = created(post(alice, "k"))
     for change in (
@@ -76,6 +78,7 @@ def test_other_keys_and_none_make_tasks_of_their_own(db, alice: Actor) -> None:
     assert len({created(answer) for answer in answers}) == Task.objects.count() == 5
 
 
+@pytest.mark.promise("P-67")
 def test_keys_are_per_user(db, alice: Actor, bob: Actor) -> None:
     alices, bobs = created(post(alice, "k")), created(post(bob, "k", {"title": "Bob's"}))
     assert alices != bobs
@@ -84,6 +87,7 @@ def test_keys_are_per_user(db, alice: Actor, bob: Actor) -> None:
     assert Task.objects.count() == 2
 
 
+@pytest.mark.promise("P-67")
 @pytest.mark.parametrize(
     "key, quoted",
     [
@@ -108,6 +112,7 @@ def test_a_backslash_in_a_bare_key_is_a_backslash(db, alice: Actor) -> None:
 # --- Which values are the same ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-69")
 @pytest.mark.parametrize(
     "one, other",
     [
@@ -123,6 +128,7 @@ def test_values_that_make_the_same_task_are_the_same(db, alice: Actor, one, othe
     assert Task.objects.count() == 1
 
 
+@pytest.mark.promise("P-69")
 @pytest.mark.parametrize(
     "one, other",
     [
@@ -154,6 +160,7 @@ def test_what_counts_is_what_was_asked_for_and_not_what_the_task_became(db, alic
 # --- Keys that are none -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-69")
 @pytest.mark.parametrize(
     "key",
     [
@@ -174,6 +181,7 @@ def test_the_body_is_looked_at_first(db, alice: Actor) -> None:
     assert_problem(post(alice, "", Authorization=""), 401, "not_authenticated")
 
 
+@pytest.mark.promise("P-70")
 @pytest.mark.parametrize("body", [{}, {"title": ""}, {"title": 1}, b"{", b" " * (256 * 1024 + 1)])
 def test_a_refused_create_binds_nothing(db, alice: Actor, body) -> None:
     assert post(alice, "k", body).status_code in {400, 413, 422}
@@ -181,6 +189,7 @@ def test_a_refused_create_binds_nothing(db, alice: Actor, body) -> None:
     refused(post(alice, "k", {"title": "Other"}), "idempotency_key_reused")
 
 
+@pytest.mark.promise("P-70")
 def test_a_deleted_task_takes_its_key_along(db, alice: Actor) -> None:
     first = created(post(alice, "k"))
     alice.delete(alice.task(first))
@@ -203,6 +212,7 @@ def test_other_methods_do_not_look_at_it(db, alice: Actor) -> None:
     assert alice.delete(alice.task(task_id), Idempotency_Key="").status_code == 204
 
 
+@pytest.mark.promise("P-73")
 def test_a_create_is_one_query_with_and_without_a_key(db, alice: Actor) -> None:
     for create in (lambda: alice.post(alice.tasks, MILK), lambda: post(alice, "k"), lambda: post(alice, "k")):
         with CaptureQueriesContext(connection) as queries:
@@ -276,6 +286,7 @@ def test_a_retry_after_a_crash_between_commit_and_answer_finds_the_task(alice: A
     assert Task.objects.count() == 1
 
 
+@pytest.mark.promise("P-68")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite lets one transaction write at a time")
 def test_a_twin_waits_for_its_twin_and_takes_its_place_if_that_fails() -> None:
@@ -328,6 +339,7 @@ def aged(actor: Actor, key: str, **age: float) -> int:
     return task_id
 
 
+@pytest.mark.promise("P-70")
 def test_old_keys_are_cleared_and_nothing_else_is_touched(db, alice: Actor, bob: Actor) -> None:
     old, bobs = aged(alice, "old", hours=24, seconds=5), aged(bob, "old", days=100)
     young, new = aged(alice, "young", hours=23, minutes=59), created(post(alice, "new"))
@@ -356,6 +368,7 @@ def test_keys_are_held_as_long_as_asked(db, alice: Actor) -> None:
     assert clear("--hours", "47") == "Cleared 1 key.\n"
 
 
+@pytest.mark.promise("P-70")
 @pytest.mark.parametrize("hours", ["23", "0", "-1", "23.9", "x", "", "1e3", "99999999999"])
 def test_less_than_the_promised_day_is_refused(db, alice: Actor, hours: str) -> None:
     aged(alice, "k", days=100)

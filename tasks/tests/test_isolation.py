@@ -75,6 +75,7 @@ def open_doors(stranger: Actor, alice: Actor, victim: Task) -> list[str]:
     return found
 
 
+@pytest.mark.promise("P-30", "SC-005")
 def test_every_route_refuses_strangers_and_other_users(
     stranger: Actor, alice: Actor, milk: Task, bobs: Task, django_assert_num_queries
 ) -> None:
@@ -95,6 +96,7 @@ class Unscoped(APIView):
         return Response(list(Task.objects.values("title")))
 
 
+@pytest.mark.promise("P-30")
 @pytest.mark.parametrize(
     "route",
     [
@@ -132,6 +134,7 @@ def test_a_view_that_says_nothing_of_permissions_is_guarded(
     assert alice.get("/api/alice/all").status_code == 200
 
 
+@pytest.mark.promise("P-01")
 def test_there_are_six_endpoints_and_no_others() -> None:
     found = {
         (verb.upper(), route, action)
@@ -180,6 +183,7 @@ def targets(alice: Actor, bob: Actor, milk: Task, bobs: Task) -> dict[str, int]:
     return {"alice": milk.pk, "bob": bobs.pk, "missing": 2**62, "deleted": deleted.pk}
 
 
+@pytest.mark.promise("P-27")
 @pytest.mark.parametrize("action", SIX)
 @pytest.mark.parametrize(("actor", "other"), [("alice", "bob"), ("bob", "alice")])
 def test_anothers_path_is_403_whatever_is_there(
@@ -194,6 +198,7 @@ def test_anothers_path_is_403_whatever_is_there(
     assert rows() == before
 
 
+@pytest.mark.promise("P-28", "SC-005")
 @pytest.mark.parametrize("action", OF_ONE)
 @pytest.mark.parametrize(("actor", "other"), [("alice", "bob"), ("bob", "alice")])
 def test_anothers_task_under_own_path_is_404_as_nobodys_is(
@@ -207,6 +212,7 @@ def test_anothers_task_under_own_path_is_404_as_nobodys_is(
     assert rows() == before
 
 
+@pytest.mark.promise("P-73")
 @pytest.mark.parametrize("action", SIX)
 def test_ones_own_task_under_own_path_is_served_with_one_query(
     targets, alice: Actor, bobs: Task, action: str, django_assert_num_queries
@@ -220,6 +226,7 @@ def test_ones_own_task_under_own_path_is_served_with_one_query(
     ]
 
 
+@pytest.mark.promise("P-73")
 def test_a_list_with_everything_asked_for_is_one_query_too(alice: Actor, milk: Task, django_assert_num_queries) -> None:
     baker.make(Task, user_id="alice", title="Milk", _quantity=2)
     address = f"{alice.tasks}?limit=1&search=milk&completed=false&ordering=-title"
@@ -228,6 +235,7 @@ def test_a_list_with_everything_asked_for_is_one_query_too(alice: Actor, milk: T
         assert alice.get(link[1 : link.index(">")].removeprefix("http://testserver")).status_code == 200
 
 
+@pytest.mark.promise("P-21", "SC-003")
 @pytest.mark.parametrize("action", SIX)
 @pytest.mark.parametrize("token", ["", "nonsense", "expired"])
 def test_without_a_valid_token_it_is_401_and_no_query(
@@ -312,6 +320,7 @@ def test_a_django_session_user_with_primary_key_1_is_not_the_user_1(db, django_a
 # --- One layer taken out ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-29")
 def test_with_the_path_unchecked_only_the_tokens_own_rows_are_touched(
     targets, alice: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +338,7 @@ def test_with_the_path_unchecked_only_the_tokens_own_rows_are_touched(
     assert [row for row in rows() if row[1] == "bob"] == [row for row in before if row[1] == "bob"]
 
 
+@pytest.mark.promise("P-29")
 @pytest.mark.parametrize("action", SIX)
 def test_with_the_owner_taken_from_the_path_anothers_path_is_still_403(
     targets, alice: Actor, monkeypatch: pytest.MonkeyPatch, action: str

@@ -26,6 +26,7 @@ def test_a_user_without_tasks_has_an_empty_array(bobs: Task, alice: Actor) -> No
     assert "Link" not in response
 
 
+@pytest.mark.promise("P-02")
 def test_the_list_is_a_bare_array_of_ones_own_tasks_newest_first(alice: Actor, bobs: Task) -> None:
     created = [alice.post(alice.tasks, {"title": title}).json() for title in ("one", "two", "three")]
     response = alice.get(alice.tasks)
@@ -33,12 +34,14 @@ def test_the_list_is_a_bare_array_of_ones_own_tasks_newest_first(alice: Actor, b
     assert response.json() == created[::-1]
 
 
+@pytest.mark.promise("P-08")
 def test_head_answers_as_get_without_the_body(alice: Actor, milk: Task) -> None:
     head = alice.request("HEAD", alice.tasks)
     assert (head.status_code, head.content) == (200, b"")
     assert head["Content-Length"] == alice.get(alice.tasks)["Content-Length"]
 
 
+@pytest.mark.promise("P-44")
 def test_completed_filters(db, titles) -> None:
     baker.make(Task, user_id="alice", title="open", completed=False)
     baker.make(Task, user_id="alice", title="done", completed=True)
@@ -47,6 +50,7 @@ def test_completed_filters(db, titles) -> None:
     assert titles("completed=false") == ["open"]
 
 
+@pytest.mark.promise("P-44")
 def test_search_finds_in_title_and_description_of_ones_own(db, titles) -> None:
     baker.make(Task, user_id="alice", title="Buy milk")
     baker.make(Task, user_id="alice", title="Shop", description="two litres of MILK\nand bread")
@@ -62,6 +66,7 @@ def test_an_empty_search_is_none(db, titles) -> None:
     assert titles("search=") == ["Milk"]
 
 
+@pytest.mark.promise("P-44")
 @pytest.mark.parametrize("member", ["title", "description"])
 @pytest.mark.parametrize("word", ["%", "_", "\\", "100%", "a_b", "\\%", "a\\", "'", '"', "%s", "[a]", "*", "^", "😀"])
 def test_every_character_of_a_search_is_plain(db, titles, member: str, word: str) -> None:
@@ -70,6 +75,7 @@ def test_every_character_of_a_search_is_plain(db, titles, member: str, word: str
     assert len(titles(f"search={quote(word)}")) == 1
 
 
+@pytest.mark.promise("P-44")
 @pytest.mark.parametrize(("stored", "word"), [("Éclair", "éCLAIR"), ("ПРИВЕТ", "привет"), ("straße", "STRAßE")])
 def test_search_folds_unicode_on_postgresql_and_ascii_on_sqlite(db, titles, stored: str, word: str) -> None:
     baker.make(Task, user_id="alice", title=stored)
@@ -79,6 +85,7 @@ def test_search_folds_unicode_on_postgresql_and_ascii_on_sqlite(db, titles, stor
     assert len(titles(f"search={quote(stored)}")) == 2
 
 
+@pytest.mark.promise("P-45")
 def test_title_orders_by_code_point(db, titles) -> None:
     for title in ("b", "😀", "É", "Z", "ｱ", "a", "A"):
         baker.make(Task, user_id="alice", title=title)
@@ -86,6 +93,7 @@ def test_title_orders_by_code_point(db, titles) -> None:
     assert titles("ordering=-title") == TITLES[::-1]
 
 
+@pytest.mark.promise("P-45")
 @pytest.mark.parametrize("key", ["created_at", "updated_at"])
 def test_times_order_also_where_microseconds_are_zero(db, titles, key: str) -> None:
     moments = {"a": 0, "b": 1, "c": 100, "d": 999_999, "e": 1_000_000, "f": 1_000_001}
@@ -95,6 +103,7 @@ def test_times_order_also_where_microseconds_are_zero(db, titles, key: str) -> N
     assert titles(f"ordering=-{key}") == list(moments)[::-1]
 
 
+@pytest.mark.promise("P-45")
 @pytest.mark.parametrize("key", ["created_at", "updated_at", "title"])
 def test_the_id_breaks_ties(db, alice: Actor, key: str) -> None:
     same = {"user_id": "alice", "title": "same", "created_at": START, "updated_at": START}
@@ -115,11 +124,13 @@ def many(db) -> None:
     Task.objects.bulk_create(Task(user_id="alice", title=str(number)) for number in range(1001))
 
 
+@pytest.mark.promise("P-41")
 @pytest.mark.parametrize(("query", "length"), [("", 100), ("limit=1", 1), ("limit=101", 101), ("limit=1000", 1000)])
 def test_limit_bounds_the_list(many, titles, query: str, length: int) -> None:
     assert len(titles(query)) == length
 
 
+@pytest.mark.promise("P-41", "P-46")
 @pytest.mark.parametrize(
     "query",
     [
@@ -139,6 +150,7 @@ def test_a_bad_value_is_422(alice: Actor, milk: Task, query: str, django_assert_
     assert [error["parameter"] for error in problem["errors"]] == [query.partition("=")[0]]
 
 
+@pytest.mark.promise("P-46")
 @pytest.mark.parametrize(
     "query",
     [
@@ -154,6 +166,7 @@ def test_one_parameter_twice_is_422(alice: Actor, milk: Task, query: str) -> Non
     assert [error["parameter"] for error in problem["errors"]] == [query.partition("=")[0]]
 
 
+@pytest.mark.promise("P-46")
 @pytest.mark.parametrize(
     "query", ["q=1", "page=2&page=3", "user_id=bob", "Limit=0", "owner=bob&offset=5", "&&", "%00=%00"]
 )

@@ -63,6 +63,7 @@ def test_the_id_is_an_identity_column(db) -> None:
     assert second > first
 
 
+@pytest.mark.promise("P-16")
 @pytest.mark.parametrize(
     "values",
     [
@@ -87,6 +88,7 @@ def test_the_database_refuses_what_the_serializer_would(db, values) -> None:
     assert rows() == []
 
 
+@pytest.mark.promise("P-16")
 @pytest.mark.parametrize("name", ["tasks_user_id_length", "tasks_title_length", "tasks_description_length"])
 def test_the_lengths_are_check_constraints(db, name: str) -> None:
     with connection.cursor() as cursor:
@@ -100,6 +102,7 @@ def test_the_database_takes_all_that_the_contract_allows(db) -> None:
     assert len(rows()) == 2
 
 
+@pytest.mark.promise("P-15")
 @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=1)])
 def test_every_write_through_the_model_moves_updated_at_on(milk: Task, ahead: timedelta) -> None:
     moment = timezone.now() + ahead

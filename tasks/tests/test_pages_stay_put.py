@@ -74,6 +74,7 @@ def listed(key: str, filters: dict[str, str]) -> dict[int, Any]:
     return {task.pk: getattr(task, key) for task in Task.objects.all() if belongs(task)}
 
 
+@pytest.mark.promise("P-71")
 @pytest.mark.parametrize("ordering", ORDERINGS)
 @settings(
     max_examples=25,

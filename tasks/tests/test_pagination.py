@@ -54,6 +54,7 @@ def cursor_of(actor: Actor, query: str = "limit=1") -> str:
     return parse_qs(urlsplit(next_page(actor.get(f"{actor.tasks}?{query}"))).query)["cursor"][0]
 
 
+@pytest.mark.promise("P-42")
 @pytest.mark.parametrize("ordering", ORDERINGS)
 @pytest.mark.parametrize("filters", FILTERS)
 def test_every_walk_sees_each_task_once_and_in_order(alice: Actor, tasks, ordering: str, filters: str) -> None:
@@ -73,6 +74,7 @@ def test_every_walk_sees_each_task_once_and_in_order(alice: Actor, tasks, orderi
         assert {len(page) for page in walk[:-1]} == {limit}
 
 
+@pytest.mark.promise("P-42")
 def test_a_full_last_page_has_no_next(alice: Actor, tasks) -> None:
     assert next_page(alice.get(f"{alice.tasks}?limit=31")) is None
     assert next_page(alice.get(f"{alice.tasks}?limit=30")) is not None
@@ -91,11 +93,13 @@ def test_link_is_absolute_and_keeps_the_query(alice: Actor, tasks) -> None:
     assert again != link
 
 
+@pytest.mark.promise("P-59")
 def test_link_says_https_behind_a_proxy(alice: Actor, tasks) -> None:
     response = alice.get(f"{alice.tasks}?limit=1", X_Forwarded_Proto="https", Host="testserver")
     assert response["Link"].startswith(f"<https://testserver{alice.tasks}?")
 
 
+@pytest.mark.promise("P-42")
 def test_a_walk_is_complete_while_others_write(alice: Actor, tasks) -> None:
     stay = {task["id"] for task in alice.get(alice.tasks).json() if task["id"] % 3}
     seen: list[int] = []
@@ -111,6 +115,7 @@ def test_a_walk_is_complete_while_others_write(alice: Actor, tasks) -> None:
     assert stay <= set(seen)
 
 
+@pytest.mark.promise("P-71")
 def test_a_cursor_whose_task_is_deleted_goes_on(alice: Actor, tasks) -> None:
     first, second = next(pages(alice, f"{alice.tasks}?limit=2"))
     cursor = cursor_of(alice)
@@ -118,6 +123,7 @@ def test_a_cursor_whose_task_is_deleted_goes_on(alice: Actor, tasks) -> None:
     assert alice.get(f"{alice.tasks}?limit=1&cursor={cursor}").json() == [second]
 
 
+@pytest.mark.promise("P-43")
 def test_a_cursor_is_not_bound_to_limit(alice: Actor, tasks) -> None:
     everything = alice.get(alice.tasks).json()
     assert alice.get(f"{alice.tasks}?limit=7&cursor={cursor_of(alice)}").json() == everything[1:8]
@@ -129,6 +135,7 @@ def test_a_default_that_is_written_out_is_the_same_query(alice: Actor, tasks) ->
     assert alice.get(f"{alice.tasks}?search=&ordering=-created_at&cursor={cursor}").status_code == 200
 
 
+@pytest.mark.promise("P-43")
 @pytest.mark.parametrize(
     ("made_for", "used_for"),
     [
@@ -153,10 +160,12 @@ def test_a_cursor_of_another_filter_or_order_is_422(alice: Actor, tasks, made_fo
     assert [error["parameter"] for error in problem["errors"]] == ["cursor"]
 
 
+@pytest.mark.promise("P-43")
 def test_a_cursor_of_another_user_is_422(alice: Actor, bob: Actor, tasks) -> None:
     assert_problem(bob.get(f"{bob.tasks}?cursor={cursor_of(alice)}"), 422, "invalid_cursor")
 
 
+@pytest.mark.promise("P-43")
 def test_a_cursor_that_was_tampered_with_is_422(alice: Actor, tasks) -> None:
     cursor = cursor_of(alice)
     before = rows()

@@ -17,6 +17,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.promise("P-04")
 def test_a_task_is_returned_as_it_is_stored(alice: Actor, milk: Task) -> None:
     response = alice.get(alice.task(milk.pk))
     assert response.status_code == 200
@@ -27,6 +28,7 @@ def test_a_task_is_returned_as_it_is_stored(alice: Actor, milk: Task) -> None:
     assert type(task["completed"]) is bool
 
 
+@pytest.mark.promise("P-15")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_times_are_utc_with_six_digits_of_microseconds(db, alice: Actor, moment: datetime) -> None:
     task = baker.make(Task, user_id="alice", title="Milk", created_at=moment, updated_at=moment)
@@ -41,12 +43,14 @@ def test_times_of_a_new_task_have_that_form_too(db, alice: Actor) -> None:
         assert abs(datetime.fromisoformat(task[name]) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
+@pytest.mark.promise("P-08")
 def test_head_answers_as_get_without_the_body(alice: Actor, milk: Task) -> None:
     get, head = alice.get(alice.task(milk.pk)), alice.request("HEAD", alice.task(milk.pk))
     assert (head.status_code, head.content) == (200, b"")
     assert head["Content-Length"] == get["Content-Length"] == str(len(get.content))
 
 
+@pytest.mark.promise("P-04")
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 @pytest.mark.parametrize(
     "task_id",

@@ -49,6 +49,7 @@ def sql_of(call: Callable[[str, int], Any], owner: str, task_id: int) -> str:
     return str(queries[0]["sql"])
 
 
+@pytest.mark.promise("P-72")
 def test_every_function_that_names_the_table_takes_the_owner_first() -> None:
     touching = {
         name: function
@@ -61,12 +62,14 @@ def test_every_function_that_names_the_table_takes_the_owner_first() -> None:
         assert (owner.name, owner.default) == ("owner", inspect.Parameter.empty)
 
 
+@pytest.mark.promise("P-72")
 @pytest.mark.parametrize("module", [pagination, permissions, serializers, views])
 def test_no_other_module_of_the_api_touches_rows(module) -> None:
     source = inspect.getsource(module)
     assert not re.search(r"tasks_task|\.objects\b|cursor\(\)|import connection|tasks\.models", source)
 
 
+@pytest.mark.promise("P-72")
 @pytest.mark.parametrize("call", EVERY_CALL)
 def test_every_statement_has_the_owner_in_an_equality(milk: Task, call: str) -> None:
     sql = sql_of(EVERY_CALL[call], "alice", milk.pk)
@@ -79,6 +82,7 @@ def test_every_statement_has_the_owner_in_an_equality(milk: Task, call: str) -> 
         assert not re.search(r"\bOR\b", re.sub(r"\([^()]*\)", "", condition))
 
 
+@pytest.mark.promise("SC-005")
 @pytest.mark.parametrize("call", EVERY_CALL)
 @pytest.mark.parametrize("owner", ["alice", "' OR '1'='1", "bob' --", "%", "_ob", "BOB", ""])
 def test_no_statement_reaches_a_row_of_another_owner(bobs: Task, call: str, owner: str) -> None:
@@ -121,6 +125,7 @@ def plan(sql: str) -> str:
     return json.dumps(found)
 
 
+@pytest.mark.promise("P-47")
 def test_no_statement_scans_the_table_and_created_at_comes_straight_from_the_index(many: int) -> None:
     whole_table, sorting = {
         "postgresql": (r'"Seq Scan"', r'"Sort"'),
@@ -138,6 +143,7 @@ def test_no_statement_scans_the_table_and_created_at_comes_straight_from_the_ind
     assert re.search(sorting, control)
 
 
+@pytest.mark.promise("P-47")
 @pytest.mark.parametrize("ordering", ["created_at", "-created_at"])
 def test_a_page_from_the_middle_starts_at_its_place_in_the_index(many: int, ordering: str) -> None:
     found = plan(sql_of(PAGES[f"page by {ordering} from the middle"], "user7", many))

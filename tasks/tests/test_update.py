@@ -9,6 +9,7 @@ from conftest import Actor, assert_problem, rows
 from tasks.models import Task
 
 
+@pytest.mark.promise("P-05")
 def test_every_member_that_was_sent_is_written(alice: Actor, milk: Task) -> None:
     response = alice.put(alice.task(milk.pk), {"title": " Cream ", "description": " One ", "completed": True})
     assert response.status_code == 200
@@ -23,6 +24,7 @@ def test_content_location_says_https_behind_a_proxy(alice: Actor, milk: Task) ->
     assert response["Content-Location"] == f"https://testserver/api/alice/tasks/{milk.pk}"
 
 
+@pytest.mark.promise("P-05")
 @pytest.mark.parametrize("completed", [True, False])
 def test_members_that_were_not_sent_keep_their_values(alice: Actor, milk: Task, completed: bool) -> None:
     alice.patch(alice.complete(milk.pk), {"completed": completed})
@@ -30,12 +32,14 @@ def test_members_that_were_not_sent_keep_their_values(alice: Actor, milk: Task, 
     assert (task["title"], task["description"], task["completed"]) == ("Cream", "Two litres", completed)
 
 
+@pytest.mark.promise("P-05")
 def test_null_clears_the_description(alice: Actor, milk: Task) -> None:
     task = alice.put(alice.task(milk.pk), {"title": "Milk", "description": None}).json()
     assert task["description"] is None
     assert Task.objects.get().description is None
 
 
+@pytest.mark.promise("P-05")
 @pytest.mark.parametrize("body", [None, {}, {"description": "New"}, {"completed": True}])
 def test_title_is_required(alice: Actor, milk: Task, body) -> None:
     before = rows()
@@ -44,6 +48,7 @@ def test_title_is_required(alice: Actor, milk: Task, body) -> None:
     assert rows() == before
 
 
+@pytest.mark.promise("P-14")
 def test_members_that_are_not_the_clients_to_set_change_nothing(alice: Actor, milk: Task, bobs: Task) -> None:
     was, bobs_row = alice.get(alice.task(milk.pk)).json(), rows()[1]
     foreign = {
@@ -67,6 +72,7 @@ def test_updated_at_moves_with_every_write_and_created_at_never(alice: Actor, mi
         was = task
 
 
+@pytest.mark.promise("P-15")
 @pytest.mark.parametrize("write", ["put", "flip", "set"])
 def test_updated_at_moves_on_also_when_the_clock_went_back(alice: Actor, milk: Task, write: str) -> None:
     ahead = timezone.now() + timedelta(hours=1)

@@ -22,6 +22,7 @@ def send(request, alice: Actor, milk: Task) -> Send:
     return lambda body: alice.request(request.param, path, body)
 
 
+@pytest.mark.promise("P-12")
 @pytest.mark.parametrize("value", [1, 1.5, True, False, None, [], ["Milk"], {}, {"a": "b"}])
 def test_what_is_no_string_is_no_title(send: Send, value) -> None:
     before = rows()
@@ -30,6 +31,7 @@ def test_what_is_no_string_is_no_title(send: Send, value) -> None:
     assert rows() == before
 
 
+@pytest.mark.promise("P-12")
 @pytest.mark.parametrize("value", [1, 1.5, True, False, [], {}, {"a": "b"}])
 def test_what_is_no_string_is_no_description(send: Send, value) -> None:
     before = rows()
@@ -38,6 +40,7 @@ def test_what_is_no_string_is_no_description(send: Send, value) -> None:
     assert rows() == before
 
 
+@pytest.mark.promise("P-12")
 @pytest.mark.parametrize("value", ["true", "false", "yes", "on", "", 1, 0, 1.0, None, [], [True], {}])
 def test_what_is_no_boolean_does_not_set_completed(send: Send, value) -> None:
     before = rows()
@@ -53,11 +56,13 @@ def test_what_is_no_object_is_no_task(send: Send, body: bytes) -> None:
     assert rows() == before
 
 
+@pytest.mark.promise("P-10")
 def test_title_is_trimmed_of_everything_that_str_strip_takes(send: Send) -> None:
     assert len(BLANKS) > 20
     assert send({"title": f"{BLANKS}a{BLANKS}b{BLANKS}"}).json()["title"] == f"a{BLANKS}b"
 
 
+@pytest.mark.promise("P-10")
 @pytest.mark.parametrize("title", ["", " ", BLANKS])
 def test_a_title_of_blanks_is_none(send: Send, title: str) -> None:
     before = rows()
@@ -66,6 +71,7 @@ def test_a_title_of_blanks_is_none(send: Send, title: str) -> None:
     assert rows() == before
 
 
+@pytest.mark.promise("P-10")
 @pytest.mark.parametrize("character", ["a", "é", "\u0301", "漢", "😀"])
 def test_a_title_has_at_most_200_code_points_after_trimming(send: Send, character: str) -> None:
     title = character * 200
@@ -76,6 +82,7 @@ def test_a_title_has_at_most_200_code_points_after_trimming(send: Send, characte
     assert rows() == before
 
 
+@pytest.mark.promise("P-11")
 @pytest.mark.parametrize("character", ["a", " ", "\n", "😀"])
 def test_a_description_has_at_most_5000_code_points_and_is_not_trimmed(send: Send, character: str) -> None:
     description = character * 5000
@@ -99,6 +106,7 @@ def test_a_long_description_takes_no_more_steps_than_a_short_one() -> None:
     assert steps("Six pack") == steps("é" * 5000)
 
 
+@pytest.mark.promise("P-13")
 @pytest.mark.parametrize("member", ["title", "description"])
 @pytest.mark.parametrize("text", ["\0", "a\0b", "a\0", "\ud800", "a\udfff", "\udc00\ud800", "😀\ud83d"])
 def test_what_is_no_unicode_text_is_refused(send: Send, member: str, text: str) -> None:
@@ -108,6 +116,7 @@ def test_what_is_no_unicode_text_is_refused(send: Send, member: str, text: str) 
     assert rows() == before
 
 
+@pytest.mark.promise("P-13")
 @pytest.mark.parametrize(
     "text",
     [
@@ -130,5 +139,6 @@ def test_all_other_text_comes_back_as_it_was_sent(alice: Actor, send: Send, text
     assert task in alice.get(alice.tasks).json()
 
 
+@pytest.mark.promise("P-11")
 def test_an_empty_description_stays_an_empty_one(send: Send) -> None:
     assert send({"title": "New", "description": ""}).json()["description"] == ""

@@ -74,12 +74,14 @@ def key_server(settings):
 # --- The header -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-21")
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR", " Bearer ", "Bearer  "])
 def test_scheme_is_taken_in_any_case(scheme: str) -> None:
     accepted_header = f"{scheme} {sign('alice')} "
     assert Actor("alice").get("/api/alice/tasks", Authorization=accepted_header).status_code == 200
 
 
+@pytest.mark.promise("P-21")
 def test_no_token_gets_the_bare_challenge(stranger: Actor) -> None:
     with CaptureQueriesContext(connection) as queries:
         response = stranger.post("/api/alice/tasks", {"title": "Milk"})
@@ -137,6 +139,7 @@ def test_long_tokens_are_taken_and_long_nonsense_is_refused() -> None:
 # --- The path -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-27")
 def test_anothers_path_is_403_without_a_query(alice: Actor, bobs: Task) -> None:
     before = rows()
     with CaptureQueriesContext(connection) as queries:
@@ -172,6 +175,7 @@ def test_user_ids_of_any_shape_are_taken(subject: str) -> None:
 # --- Claims ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-20")
 @pytest.mark.parametrize(
     "subject",
     [None, "", "a" * 256, "a\0b", "a/b", "/", "\ud800", "a\udfffb", 1, 1.5, True, False, ["alice"], {"id": "alice"}],
@@ -190,6 +194,7 @@ def test_id_and_user_id_never_stand_in_for_sub() -> None:
     token_refused(sign(None, **others))
 
 
+@pytest.mark.promise("P-20")
 @pytest.mark.parametrize(
     "exp",
     [None, "x", "", "later", [], {}, float(2**40), 1e12, str(2**40), True, float("inf"), float("nan"), -(10**400)],
@@ -205,6 +210,7 @@ def test_null_exp_is_refused() -> None:
     token_refused(forged(HS256, claims_of() | {"exp": None}, TESTS_SECRET))
 
 
+@pytest.mark.promise("SC-003")
 def test_expired_token_says_so() -> None:
     for ago in (31, 3600, 10**9):
         assert "expired" in token_refused(sign("alice", exp=now() - ago, iat=None), "token_expired")
@@ -236,6 +242,7 @@ def test_iat_is_not_needed() -> None:
     accepted(sign("alice", iat=None))
 
 
+@pytest.mark.promise("P-20")
 @pytest.mark.parametrize("twice", ["sub", "exp", "x"])
 def test_claim_that_is_there_twice_is_refused(twice: str) -> None:
     claims = claims_of(x="1")
@@ -271,6 +278,7 @@ def test_unknown_audience_and_issuer_are_taken_where_none_is_configured() -> Non
 # --- Issuer and audience --------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-20")
 @pytest.mark.parametrize(("name", "claim"), [("BETTER_AUTH_ISSUER", "iss"), ("BETTER_AUTH_AUDIENCE", "aud")])
 def test_issuer_and_audience_by_their_own_names_bind_every_token(settings, key_server, name: str, claim: str) -> None:
     configure(settings, BETTER_AUTH_JWKS_URL=key_server.url, **{name: "https://app.example.com"})
@@ -316,6 +324,7 @@ def test_issuer_and_audience_from_the_address_bind_asymmetric_tokens_only(settin
 # --- Algorithms and keys --------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-18")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_published_keys_of_every_algorithm_verify(key_server, algorithm: str) -> None:
     accepted(signed("alice", algorithm, algorithm))
@@ -333,6 +342,7 @@ def test_algorithm_must_be_the_one_the_key_is_listed_with(key_server) -> None:
     token_refused(jwt.encode(claims_of(), key_pair("RS256", "RS256"), "RS512", {"kid": "RS256"}))
 
 
+@pytest.mark.promise("P-20")
 @pytest.mark.parametrize("spelling", ["none", "None", "NONE", "nOnE", " none", "", "null", "HS256 ", "hs256"])
 @pytest.mark.parametrize("signature", ["", b64(b"x")])
 def test_alg_none_in_any_spelling_is_refused(spelling: str, signature: str) -> None:
@@ -357,6 +367,7 @@ def test_longer_hmacs_with_the_right_secret_are_refused(digest: str) -> None:
     token_refused(f"{head}.{b64(hmac.new(TESTS_SECRET, head.encode(), getattr(hashlib, digest)).digest())}")
 
 
+@pytest.mark.promise("P-20")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_public_key_is_no_shared_secret(key_server, algorithm: str) -> None:
     public = key_pair(algorithm, algorithm).public_key()
@@ -385,6 +396,7 @@ def test_shared_secret_is_refused_where_only_keys_are_configured(settings, key_s
     assert key_server.fetched == 1
 
 
+@pytest.mark.promise("P-20")
 @pytest.mark.parametrize("claim", ["jku", "x5u"])
 def test_addresses_in_a_token_are_never_followed(key_server, claim: str) -> None:
     with KeyServer(entry("EdDSA", "attacker")) as attacker:
@@ -440,6 +452,7 @@ def test_header_that_is_no_object_is_refused(header: bytes) -> None:
 # --- The shared secret ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-19")
 def test_forged_kinds_d_and_e_are_refused() -> None:
     """The session cookie cache and the e-mailed links are signed with the very same secret."""
     session = {"session": {"token": "t", "userId": "alice"}, "user": {"id": "alice"}, "updatedAt": 1, "version": "1"}
@@ -456,6 +469,7 @@ def test_changed_payload_and_changed_signature_are_refused() -> None:
     token_refused(f"{head}.{body}.")
 
 
+@pytest.mark.promise("P-22")
 def test_every_secret_of_a_rotation_verifies_and_the_single_one_does_not(settings) -> None:
     configure(settings, BETTER_AUTH_SECRETS=f"2:{OTHER_SECRET},1:{TESTS_SECRET.decode()}")
     accepted(forged(HS256, claims_of(), OTHER_SECRET.encode()))

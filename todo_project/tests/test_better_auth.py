@@ -76,6 +76,7 @@ def test_kind_a_is_taken_with_the_address_alone(settings, publishing: BetterAuth
     uses_the_service(ann.user_id, publishing.header_token(ann))
 
 
+@pytest.mark.promise("P-18")
 @pytest.mark.parametrize("algorithm", ALGORITHMS[1:])
 def test_kind_a_is_taken_in_every_algorithm(settings, algorithm: str) -> None:
     with BetterAuthServer.start(mode="jwks", secret=SECRET, alg=algorithm) as server:
@@ -86,6 +87,7 @@ def test_kind_a_is_taken_in_every_algorithm(settings, algorithm: str) -> None:
         uses_the_service(ann.user_id, token)
 
 
+@pytest.mark.promise("P-18")
 def test_kind_b_is_taken_with_the_secret_alone(settings, sharing: BetterAuthServer) -> None:
     configure(settings)
     ann = sign_up(sharing)
@@ -100,6 +102,7 @@ def test_kind_b_is_taken_with_issuer_and_audience_set_by_name(settings, sharing:
     refused(ann.user_id, sharing.token(ann))
 
 
+@pytest.mark.promise("P-18")
 def test_kinds_a_and_c_are_taken_side_by_side(settings, publishing: BetterAuthServer) -> None:
     configure(settings, BETTER_AUTH_URL=publishing.base_url)
     ann = sign_up(publishing)
@@ -113,6 +116,7 @@ def test_kind_c_is_refused_where_only_the_address_is_known(settings, publishing:
     refused(ann.user_id, publishing.own_token(ann))
 
 
+@pytest.mark.promise("P-19")
 def test_kinds_d_e_and_f_are_refused(settings, publishing: BetterAuthServer, sharing: BetterAuthServer) -> None:
     for server in (publishing, sharing):
         configure(settings, **({"BETTER_AUTH_URL": server.base_url} if server is publishing else {}))
@@ -127,6 +131,7 @@ def test_kinds_d_e_and_f_are_refused(settings, publishing: BetterAuthServer, sha
         refused(ann.user_id, ann.bearer_token)
 
 
+@pytest.mark.promise("P-19")
 def test_kind_d_signed_with_the_published_key_is_refused(settings) -> None:
     with BetterAuthServer.start(mode="jwks", secret=SECRET, COOKIE_CACHE_KEY="jwks") as server:
         configure(settings, BETTER_AUTH_URL=server.base_url)
@@ -137,6 +142,7 @@ def test_kind_d_signed_with_the_published_key_is_refused(settings) -> None:
         refused(ann.user_id, cookie)
 
 
+@pytest.mark.promise("SC-003")
 @pytest.mark.parametrize("mode", ["jwks", "hs256"])
 def test_expired_token_is_refused(settings, mode) -> None:
     with BetterAuthServer.start(mode=mode, secret=SECRET, TOKEN_LIFE="-1m") as server:
@@ -153,6 +159,7 @@ def test_other_user_ids_are_taken(settings, kind: str) -> None:
         uses_the_service(ann.user_id, server.token(ann))
 
 
+@pytest.mark.promise("P-22")
 def test_secret_rotation(settings, sharing: BetterAuthServer) -> None:
     old = sign_up(sharing)
     rotation = f"2:{NEW_SECRET},1:{SECRET}"
@@ -167,6 +174,7 @@ def test_secret_rotation(settings, sharing: BetterAuthServer) -> None:
         refused(old.user_id, sharing.token(old))
 
 
+@pytest.mark.promise("P-23")
 def test_key_rotation_keeps_the_old_key(settings, monkeypatch) -> None:
     monkeypatch.setattr(jwks, "PAUSE_SECONDS", 0.0)
     with BetterAuthServer.start(mode="jwks", secret=SECRET) as server:
@@ -183,6 +191,7 @@ def test_key_rotation_keeps_the_old_key(settings, monkeypatch) -> None:
         assert server.keys_fetched() == fetched + 1
 
 
+@pytest.mark.promise("P-24")
 @pytest.mark.parametrize("state", ["off", "hang"])
 def test_keys_out_of_reach(settings, monkeypatch, publishing: BetterAuthServer, state) -> None:
     monkeypatch.setattr(jwks, "PAUSE_SECONDS", 0.0)

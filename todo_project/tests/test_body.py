@@ -47,6 +47,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.promise("P-34")
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_body_that_is_not_json_is_400(alice: Actor, milk: Task, method: str, name: str) -> None:
@@ -61,6 +62,7 @@ def test_moderate_depth_is_taken(db, alice: Actor) -> None:
     assert alice.post(alice.tasks, deep(50)).status_code == 201
 
 
+@pytest.mark.promise("P-36")
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -92,6 +94,7 @@ def padded(size: int) -> bytes:
     return b'{"title": "Milk"}'.ljust(size)
 
 
+@pytest.mark.promise("P-35")
 def test_256_kib_exactly_pass_and_one_byte_more_is_413(alice: Actor, milk: Task) -> None:
     assert alice.post(alice.tasks, padded(LIMIT)).status_code == 201
     before = rows()
@@ -117,6 +120,7 @@ def serve(body: BytesIO, actor: Actor, **environ: str) -> tuple[int, dict]:
     return status[0], document
 
 
+@pytest.mark.promise("P-35")
 def test_oversized_body_is_read_to_its_end_up_to_4_mib(transactional_db, alice: Actor) -> None:
     for size, left in ((1024 * 1024, 0), (4 * 1024 * 1024, 0), (5 * 1024 * 1024, 1024 * 1024)):
         body = BytesIO(padded(size))
@@ -126,6 +130,7 @@ def test_oversized_body_is_read_to_its_end_up_to_4_mib(transactional_db, alice: 
     assert rows() == []
 
 
+@pytest.mark.promise("P-35")
 @pytest.mark.parametrize(("size", "status"), [(17, 201), (LIMIT, 201), (LIMIT + 1, 413), (5 * 1024 * 1024, 413)])
 def test_chunked_bodies_are_bounded_too(transactional_db, alice: Actor, size: int, status: int) -> None:
     assert serve(BytesIO(padded(size)), alice, HTTP_TRANSFER_ENCODING="chunked")[0] == status

@@ -65,6 +65,7 @@ def beside() -> Iterator[ThreadPoolExecutor]:
 # --- Dropped and refused ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-74")
 def test_a_connection_dropped_while_idle_costs_no_request(alice: Actor) -> None:
     for _ in range(5):
         assert alice.post(alice.tasks, {"title": "Milk"}).status_code == 201
@@ -75,6 +76,7 @@ def test_a_connection_dropped_while_idle_costs_no_request(alice: Actor) -> None:
         assert connection.connection.info.backend_pid != pid
 
 
+@pytest.mark.promise("P-38")
 def test_a_connection_dropped_under_a_statement_is_503_once(way: str, alice: Actor, milk: Task, beside) -> None:
     def complete() -> Any:
         return alice.patch(alice.complete(milk.pk), {"completed": True})
@@ -107,6 +109,7 @@ def test_a_server_that_takes_no_writes_is_503_for_writes_and_reads_go_on(alice: 
         connection.close()
 
 
+@pytest.mark.promise("P-38")
 def test_a_statement_that_takes_too_long_is_503_and_the_connection_stays(way: str, alice: Actor, milk: Task) -> None:
     ready(way, lambda: alice.put(alice.task(milk.pk), {"title": "Cream"}))
     before, pid = rows(), connection.connection.info.backend_pid
@@ -135,6 +138,7 @@ def round_trips(send: Callable[[], Any]) -> tuple[Any, int]:
         return response, trace.read().count(b"\tReadyForQuery\t")
 
 
+@pytest.mark.promise("P-75")
 @pytest.mark.parametrize("choice", ["auto", "on", "off"])
 def test_every_success_is_one_round_trip(settings, alice: Actor, choice: str) -> None:
     connect(settings, choice)
@@ -167,6 +171,7 @@ def test_every_success_is_one_round_trip(settings, alice: Actor, choice: str) ->
     connection.close()
 
 
+@pytest.mark.promise("P-75")
 @pytest.mark.parametrize("choice, prepared", [("auto", 1), ("on", 1), ("off", 0)])
 def test_prepared_statements_follow_the_setting(settings, alice: Actor, choice: str, prepared: int) -> None:
     connect(settings, choice)
@@ -240,6 +245,7 @@ def answers(text: str) -> list[Any]:
     return found
 
 
+@pytest.mark.promise("P-75")
 @pytest.mark.parametrize("text", [*TEXTS, "x" * 200])
 def test_a_statement_says_the_same_whichever_way_it_is_sent(way: str, text: str) -> None:
     ready(way, lambda: answers("alice"))
@@ -296,6 +302,7 @@ def test_errors_are_django_s_and_leave_the_connection_as_it_was(way: str, milk: 
     assert statements.read("alice", milk.pk)
 
 
+@pytest.mark.promise("P-74")
 @pytest.mark.parametrize(
     "what",
     [

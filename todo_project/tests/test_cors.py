@@ -35,6 +35,7 @@ def foreign(response) -> bool:
     return not any(name.lower().startswith("access-control-") for name in response.headers)
 
 
+@pytest.mark.promise("P-54")
 @pytest.mark.parametrize("path", ["/api/alice/tasks", "/api/alice/tasks/1", "/api/alice/tasks/1/complete"])
 def test_preflight_needs_no_token_and_no_query(stranger: Actor, path: str) -> None:
     response = preflight(stranger, path)
@@ -54,6 +55,7 @@ def test_preflight_needs_no_token_and_no_query(stranger: Actor, path: str) -> No
     assert "origin" in listed(response["Vary"])
 
 
+@pytest.mark.promise("P-54")
 def test_every_answer_can_be_read_also_an_error(db, alice: Actor, stranger: Actor, monkeypatch) -> None:
     answers = [
         alice.get(alice.tasks, Origin=OURS),
@@ -72,6 +74,7 @@ def test_every_answer_can_be_read_also_an_error(db, alice: Actor, stranger: Acto
         assert "origin" in listed(answer["Vary"])
 
 
+@pytest.mark.promise("P-54")
 @pytest.mark.parametrize(
     "origin",
     ["https://localhost:3000", "http://localhost", "http://localhost:30000", "http://evil.example", "null", "*", "",

@@ -9,6 +9,7 @@ from conftest import Actor, assert_problem
 from todo_project.tests.environment import load
 
 
+@pytest.mark.promise("P-53")
 @pytest.mark.parametrize("host", ["testserver", "10.0.0.7:8000", "evil.example", "a b", "[::1", ""])
 def test_health_pages_answer_under_any_host_name(db, stranger: Actor, host: str) -> None:
     for path in ("/healthz", "/readyz"):
@@ -17,12 +18,14 @@ def test_health_pages_answer_under_any_host_name(db, stranger: Actor, host: str)
         assert "no-store" in response["Cache-Control"]
 
 
+@pytest.mark.promise("P-53")
 def test_healthz_asks_nothing_of_the_database(db, stranger: Actor) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert stranger.get("/healthz").status_code == 200
     assert len(queries) == 0
 
 
+@pytest.mark.promise("P-53")
 def test_readyz_tells_when_the_database_is_away_and_healthz_goes_on(database_away, stranger: Actor) -> None:
     response = stranger.get("/readyz", Host="10.0.0.7")
     assert_problem(response, 503, "service_unavailable")
@@ -42,6 +45,7 @@ def https(settings) -> Client:
     return Client()
 
 
+@pytest.mark.promise("P-59")
 @pytest.mark.parametrize("path", ["/", "/api/alice/tasks", "/login", "/docs", "/admin/"])
 def test_plain_http_is_redirected_to_https(https: Client, path: str) -> None:
     response = https.get(path)

@@ -17,12 +17,14 @@ def issue(*arguments: str) -> str:
     return out.getvalue().strip()
 
 
+@pytest.mark.promise("P-26")
 @pytest.mark.parametrize("subject", ["demo", "1", "auth0|12345", "ü 😀"])
 def test_issued_token_is_taken(db, subject: str) -> None:
     actor = Actor(subject, issue(subject))
     assert actor.get(f"/api/{subject.replace('|', '%7C')}/tasks").status_code == 200
 
 
+@pytest.mark.promise("P-26")
 @pytest.mark.parametrize(("arguments", "days"), [([], 1), (["--days", "30"], 30)])
 def test_token_lives_as_long_as_asked(arguments: list[str], days: int) -> None:
     claims = jwt.decode(issue("demo", *arguments), options={"verify_signature": False})

@@ -65,6 +65,7 @@ def test_keys_are_fetched_once_for_many_tokens(server: KeyServer) -> None:
     assert server.fetched == 1
 
 
+@pytest.mark.promise("P-23")
 def test_new_key_is_found_and_the_old_one_stays(server: KeyServer) -> None:
     assert_taken(signed())
     server.publish(entry(kid="key-2"), entry(kid="key-1"))
@@ -157,6 +158,7 @@ def test_one_bad_entry_hides_no_good_key(unusable: dict[str, Any]) -> None:
     assert list(good) == ["good"]
 
 
+@pytest.mark.promise("P-23")
 def test_flood_of_unknown_keys_is_one_fetch_a_second_and_one_at_a_time(server: KeyServer) -> None:
     good = server.answer
 
@@ -251,6 +253,7 @@ LIES = {
 }
 
 
+@pytest.mark.promise("P-24")
 @pytest.mark.parametrize("lie", LIES)
 def test_cached_keys_go_on_and_unknown_ones_are_503_in_time(server: KeyServer, monkeypatch, lie: str) -> None:
     monkeypatch.setattr(jwks, "TIMEOUT_SECONDS", 0.5)

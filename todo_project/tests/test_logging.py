@@ -32,6 +32,7 @@ def test_one_line_for_each_request(db, alice: Actor, stranger: Actor, log) -> No
     ]  # fmt: skip
 
 
+@pytest.mark.promise("P-39")
 def test_log_holds_no_token_title_search_word_or_secret(db, settings, alice: Actor, log, monkeypatch) -> None:
     configure(settings)
     alice.token = sign("alice")
@@ -62,6 +63,7 @@ def test_log_holds_no_token_title_search_word_or_secret(db, settings, alice: Act
         assert secret not in text
 
 
+@pytest.mark.promise("P-39")
 def test_row_that_the_database_refuses_is_not_quoted(db, alice: Actor, log, monkeypatch) -> None:
     """The database's own message holds the row."""
     title = "Zebrastreifen" * 50

@@ -54,6 +54,7 @@ def not_signed_in(browser: Client) -> None:
 # --- Signing in -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-48")
 def test_pasted_token_signs_in_for_as_long_as_it_lives(browser: Client) -> None:
     with CaptureQueriesContext(connection) as queries:
         response = sign_in(browser, f"  {sign('alice')}\n")
@@ -150,6 +151,7 @@ def test_login_page_is_never_cached(browser: Client, path: str) -> None:
 # --- Back to where it was ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-48")
 @pytest.mark.parametrize("path", [TASKS, TASKS + "/7", TASKS + "?search=a%26b&limit=5", "/api/%C3%BC/tasks"])
 def test_page_without_sign_in_leads_to_login_and_back(browser: Client, path: str) -> None:
     with CaptureQueriesContext(connection) as queries:
@@ -229,6 +231,7 @@ def test_token_that_has_ended_in_the_cookie_is_not_signed_in(settings, browser: 
     not_signed_in(browser)
 
 
+@pytest.mark.promise("P-48")
 def test_expired_token_in_the_cookie_is_not_signed_in(browser: Client) -> None:
     sign_in(browser, sign("alice", exp=int(time.time()) - 28))
     assert int(cookie(browser)["max-age"]) == 0
@@ -259,6 +262,7 @@ def test_signing_out_forgets_the_token_and_needs_csrf(browser: Client) -> None:
     not_signed_in(browser)
 
 
+@pytest.mark.promise("P-50")
 def test_start_page_knows_who_is_signed_in(browser: Client) -> None:
     assert "Sign in" in browser.get("/").content.decode()
     sign_in(browser)
@@ -268,6 +272,7 @@ def test_start_page_knows_who_is_signed_in(browser: Client) -> None:
 # --- Writing with the cookie ------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-49")
 def test_forms_and_json_are_taken_with_cookie_and_csrf_token(browser: Client) -> None:
     sign_in(browser)
     token = csrf(browser)
@@ -278,6 +283,7 @@ def test_forms_and_json_are_taken_with_cookie_and_csrf_token(browser: Client) ->
     assert list(Task.objects.values_list("user_id", "title")) == [("alice", "One")] * 3
 
 
+@pytest.mark.promise("P-49")
 def test_writes_with_the_cookie_need_the_csrf_token(browser: Client, milk: Task) -> None:
     sign_in(browser)
     before = rows()
@@ -313,6 +319,7 @@ def test_oversized_and_foreign_forms_are_refused_with_the_cookie_too(browser: Cl
 # --- Bearer and cookie ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-25")
 @pytest.mark.parametrize("header", ["Bearer x", "Bearer", "bearer "])
 def test_bad_token_decides_also_beside_a_good_cookie(browser: Client, header: str) -> None:
     sign_in(browser)
@@ -327,6 +334,7 @@ def test_bad_token_decides_also_beside_a_good_cookie(browser: Client, header: st
     assert rows() == []
 
 
+@pytest.mark.promise("P-25")
 def test_good_token_decides_beside_the_cookie_of_another(browser: Client) -> None:
     sign_in(browser)
     headers = {"Authorization": f"Bearer {sign('bob')}"}
@@ -336,6 +344,7 @@ def test_good_token_decides_beside_the_cookie_of_another(browser: Client) -> Non
     assert browser.post("/api/bob/tasks", {"title": "x"}, "application/json", headers=headers).status_code == 201
 
 
+@pytest.mark.promise("P-49")
 def test_forms_are_never_taken_with_a_bearer_token(browser: Client, alice: Actor) -> None:
     sign_in(browser)
     token = csrf(browser)

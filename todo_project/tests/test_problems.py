@@ -81,10 +81,12 @@ PRODUCED = {
 }
 
 
+@pytest.mark.promise("P-33")
 def test_every_code_has_a_request_that_it_answers() -> None:
     assert set(PRODUCED) == set(PROBLEMS)
 
 
+@pytest.mark.promise("P-33")
 @pytest.mark.parametrize("code", PRODUCED)
 def test_code_is_answered_as_a_problem(db, alice: Actor, request, code: str) -> None:
     response = PRODUCED[code](alice, request)
@@ -97,6 +99,7 @@ def test_code_is_answered_as_a_problem(db, alice: Actor, request, code: str) -> 
     assert rows() == []
 
 
+@pytest.mark.promise("P-33")
 @pytest.mark.parametrize("code", sorted(set(PRODUCED) - {"not_acceptable", "not_authenticated"}))
 def test_page_is_for_who_asked_for_one(db, alice: Actor, request, code: str) -> None:
     plain = Actor.request
@@ -115,6 +118,7 @@ def test_page_is_for_who_asked_for_one(db, alice: Actor, request, code: str) -> 
 # --- Wrong addresses and methods ------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-01")
 @pytest.mark.parametrize(
     "path",
     [
@@ -164,6 +168,7 @@ def test_percent_encoded_letters_are_the_letters(db, alice: Actor) -> None:
     assert alice.get("/api/%61lice/tasks").status_code == 200
 
 
+@pytest.mark.promise("P-36")
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
@@ -195,6 +200,7 @@ def test_wrong_method_is_405_with_allow(db, alice: Actor, method: str, path: str
     assert rows() == []
 
 
+@pytest.mark.promise("P-08")
 def test_options_lists_the_methods(alice: Actor, stranger: Actor) -> None:
     response = alice.request("OPTIONS", alice.tasks)
     assert response.status_code == 200
@@ -202,6 +208,7 @@ def test_options_lists_the_methods(alice: Actor, stranger: Actor) -> None:
     assert_problem(stranger.request("OPTIONS", alice.tasks), 401, "not_authenticated")
 
 
+@pytest.mark.promise("P-36")
 @pytest.mark.parametrize("accept", ["application/xml", "text/plain", "image/*"])
 def test_answer_that_cannot_be_given_is_406(db, alice: Actor, accept: str) -> None:
     assert_problem(alice.post(alice.tasks, {"title": "Milk"}, Accept=accept), 406, "not_acceptable")
@@ -229,6 +236,7 @@ def test_malformed_accept_is_no_bug(db, alice: Actor, stranger: Actor, accept: s
 # --- Host -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-40")
 @pytest.mark.parametrize(
     "host",
     ["evil.example", "testserver.evil.example", "testserver@evil.example", "a b", "[::1", "testserver:x", "xn--/"],
@@ -250,6 +258,7 @@ def test_foreign_forwarded_host_is_not_believed(db, alice: Actor) -> None:
 # --- The database away, and bugs ------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-38")
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -295,6 +304,7 @@ def test_401_and_403_need_no_database(database_away, alice: Actor, stranger: Act
     assert_problem(alice.get("/api/bob/tasks"), 403, "permission_denied")
 
 
+@pytest.mark.promise("P-39")
 @pytest.mark.parametrize(
     "error", [RuntimeError, ValueError, KeyError, AssertionError, RecursionError, MemoryError, DatabaseError]
 )
@@ -342,6 +352,7 @@ ORDER = [
 ]
 
 
+@pytest.mark.promise("P-31")
 @pytest.mark.parametrize(("path", "method", "accept", "who", "content_type", "body", "status"), ORDER)
 def test_checks_come_in_the_order_of_the_contract(db, path, method, accept, who, content_type, body, status) -> None:
     token = sign(who) if who else "x"
@@ -356,6 +367,7 @@ def test_checks_come_in_the_order_of_the_contract(db, path, method, accept, who,
 PLACES = ["/api/alice/tasks", "/api/bob/tasks", "/nothing", "/", "/login", "/healthz", "/docs", "/admin/"]
 
 
+@pytest.mark.promise("P-09")
 @pytest.mark.parametrize("given", ["a", "0f3c-77", "x" * 128, "!~{}<>\"'\\"])
 def test_sane_request_id_is_kept(db, alice: Actor, log, given: str) -> None:
     for path in PLACES:
@@ -365,6 +377,7 @@ def test_sane_request_id_is_kept(db, alice: Actor, log, given: str) -> None:
     assert len(log.getvalue().splitlines()) == len(PLACES) + 1
 
 
+@pytest.mark.promise("P-09")
 @pytest.mark.parametrize("given", ["", " ", "a b", "x" * 129, "é", "a\tb", "a\x7f", "a\r\nX-Evil: 1", "a\n"])
 def test_other_request_ids_are_replaced(db, alice: Actor, log, given: str) -> None:
     for path in PLACES:
@@ -377,6 +390,7 @@ def test_each_request_has_its_own_id(alice: Actor) -> None:
     assert len({alice.get("/healthz")["X-Request-ID"] for _ in range(5)}) == 5
 
 
+@pytest.mark.promise("P-09")
 def test_every_answer_under_api_is_private_and_asked_for_again(db, alice: Actor, stranger: Actor, milk: Task) -> None:
     answers = [
         alice.get(alice.tasks),

@@ -57,6 +57,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.promise("P-57")
 @pytest.mark.parametrize(
     ("name", "given"), REFUSED, ids=[f"{name}-{number}" for number, (name, _) in enumerate(REFUSED)]
 )
@@ -182,6 +183,7 @@ def test_sqlite_file_lies_in_the_project_and_waits_its_turn() -> None:
 # --- TLS, rates -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-59")
 def test_https_switches_on_redirect_hsts_and_secure_cookies() -> None:
     names = ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "HTTPS")
     assert [load()[name] for name in names] == [False] * 4
@@ -211,6 +213,7 @@ print(json.dumps([answer(user) for user in ("alice", "alice", "alice", "bob")]))
 """
 
 
+@pytest.mark.promise("P-55")
 def test_throttle_rate_bounds_each_user_alone(tmp_path) -> None:
     done = run("-c", THROTTLED, THROTTLE_RATE="2/hour", DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3")
     one, two, three, bob = json.loads(done.stdout)
@@ -220,6 +223,7 @@ def test_throttle_rate_bounds_each_user_alone(tmp_path) -> None:
     assert one[1] is None
 
 
+@pytest.mark.promise("P-57")
 def test_every_variable_is_in_the_example_and_only_those() -> None:
     listed = set(re.findall(r"^([A-Z_]+)=", (BASE_DIR / ".env.example").read_text(), re.MULTILINE))
     read = set()
