@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NODE_FOLDERS := tests/better_auth tests/client
 
 .DEFAULT_GOAL := help
-.PHONY: help run superuser test check lint types schema browser fuzz pooled bench clean
+.PHONY: help run superuser test check lint types schema browser fuzz faults pooled bench clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,9 +18,12 @@ superuser: $(VENV)/run.stamp .env  ## Make an operator for /admin/
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py createsuperuser
 
+EVERYDAY := not browser and not fuzz and not faults
+
 test: $(VENV)/dev.stamp node  ## Everything a newcomer should see pass: SQLite, PostgreSQL, Better Auth where Node is
-	$(BIN)/python -m pytest -m "not browser and not fuzz"
-	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m "not browser and not fuzz and not documents"
+	$(BIN)/python -m pytest -m "$(EVERYDAY)"
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m "$(EVERYDAY) and not documents"
+	TEST_STATEMENTS_BY_CURSOR=true $(BIN)/python -m tests.postgres $(BIN)/python -m pytest -q tasks
 
 # Seconds each: real key servers, subprocesses, races.
 SLOW := $(addprefix --ignore ,$(addprefix todo_project/tests/test_,better_auth.py jwks.py settings.py) \
@@ -44,6 +47,9 @@ browser: $(VENV)/browser.stamp  ## The pages in a real Chromium
 
 fuzz: $(VENV)/fuzz.stamp  ## schemathesis against the running server
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m fuzz
+
+faults: $(VENV)/dev.stamp  ## A database that is stopped, and a network that is gone, under the running service
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m faults
 
 pooled: $(VENV)/dev.stamp node  ## The running service behind PgBouncer in transaction mode
 	$(BIN)/python -m tests.pgbouncer $(BIN)/python -m pytest -q tests/test_live.py tests/test_manners_live.py \

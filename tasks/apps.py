@@ -14,7 +14,7 @@ class TasksConfig(AppConfig):
 
 
 def add_sqlite_functions(connection: Any, **kwargs: Any) -> None:
-    from tasks.statements import SQLITE_FUNCTIONS
+    from tasks.dialects import SQLITE_FUNCTIONS
 
     if connection.vendor == "sqlite":
         for function in SQLITE_FUNCTIONS:

@@ -34,7 +34,7 @@ def not_modified(request: Request, tag: str) -> bool:
     return header.strip(" \t") == "*" or tag in [given.removeprefix("W/") for given in _tags(header) or ()]
 
 
-def of_write(request: Request) -> Condition | None:
+def parse_conditions(request: Request) -> Condition | None:
     """`If-Match` and `If-None-Match` as a condition that the statement checks; None where neither was sent.
 
     A weak tag never matches `If-Match`; a malformed header is a condition that never holds.

@@ -7,6 +7,7 @@ from typing import Any
 
 from rest_framework.request import Request
 
+from tasks.models import with_defaults
 from tasks.statements import Idempotency
 from todo_project.problems import Problem
 
@@ -14,8 +15,8 @@ KEY = re.compile(r"[\x21-\x7e]{1,255}")
 QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # A string of structured fields (RFC 9651).
 
 
-def of_create(request: Request, values: dict[str, Any]) -> Idempotency | None:
-    """The request's key and a fingerprint of its validated values; None where no key was sent.
+def parse_idempotency_key(request: Request, values: dict[str, Any]) -> Idempotency | None:
+    """The request's key and a fingerprint of the task it asks for; None where no key was sent.
 
     `"k"` and `k` are one key.
 
@@ -34,5 +35,5 @@ def of_create(request: Request, values: dict[str, Any]) -> Idempotency | None:
         detail = "A key has 1 to 255 visible characters."
         error = {"header": "Idempotency-Key", "code": "invalid", "detail": detail}
         raise Problem(422, "invalid_idempotency_key", detail, [error])
-    state = [values["title"], values.get("description"), values.get("completed", False)]
-    return Idempotency(key, sha256(json.dumps(state).encode()).hexdigest())
+    state = list(with_defaults(values).values())
+    return Idempotency(key, sha256(json.dumps(state, default=str).encode()).hexdigest())

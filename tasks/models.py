@@ -1,15 +1,20 @@
-"""What a task is. Requests reach its rows through `tasks.statements`; the ORM serves schema, admin and tests."""
+"""What a task is. Requests reach its rows by `tasks.statements`; the ORM serves schema, admin and tests."""
 
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
-from django.db import models
+from django.db import models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Length
 from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils import timezone
 
-from tasks import statements
+from tasks.dialects import dialect_of
+
+DESCRIPTION_LENGTH = 5000
 
 
 def _length(field: str, minimum: int, maximum: int) -> models.Q:
@@ -23,7 +28,7 @@ class NextUpdatedAt(models.Expression):
     output_field = models.DateTimeField()
 
     def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[str | int, ...]]:
-        return statements.dialect().next_updated_at, ()
+        return dialect_of(connection).next_updated_at, ()
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -37,10 +42,14 @@ class TaskQuerySet(models.QuerySet["Task"]):
 class Task(models.Model):
     """One thing one user wants to do."""
 
+    # What a client may set. Serializers, statements, a retry's fingerprint, forms and the OpenAPI document follow from
+    # these names and their fields.
+    CLIENT_FIELDS = ("title", "description", "completed")
+
     # `binary` sorts by code point, so that order by title is the same on both databases.
     user_id = models.CharField(max_length=255, db_collation="binary")
     title = models.CharField(max_length=200, db_collation="binary")
-    description = models.TextField(null=True, blank=True)
+    description = models.TextField(null=True, blank=True, max_length=DESCRIPTION_LENGTH)
     completed = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -64,19 +73,57 @@ class Task(models.Model):
             ),
             models.CheckConstraint(condition=_length("user_id", 1, 255), name="tasks_user_id_length"),
             models.CheckConstraint(condition=_length("title", 1, 200), name="tasks_title_length"),
-            models.CheckConstraint(condition=_length("description", 0, 5000), name="tasks_description_length"),
+            models.CheckConstraint(
+                condition=_length("description", 0, DESCRIPTION_LENGTH), name="tasks_description_length"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.title
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Moves `updated_at` when the task was there already."""
-        if self._state.adding:
-            super().save(*args, **kwargs)
+    def save(
+        self,
+        *,
+        force_insert: Any = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Move `updated_at` past the row's when the task was there already. A task does not change hands.
+
+        Raises:
+            ValueError: `user_id` was changed.
+        """
+        if self._state.adding or force_insert:
+            super().save(force_insert=force_insert, using=using, update_fields=update_fields)
             return
-        self.updated_at = NextUpdatedAt()
-        if (fields := kwargs.get("update_fields")) is not None:
-            kwargs["update_fields"] = {*fields, "updated_at"}
-        super().save(*args, **kwargs)
-        self.refresh_from_db(fields=["updated_at"])
+        written = {field.name for field in self._meta.concrete_fields} - self.get_deferred_fields() - {"id", "user_id"}
+        if update_fields is not None:
+            written = set(update_fields) - {"user_id"}
+            if not written:
+                return
+        using = using or router.db_for_write(type(self), instance=self)
+        before = self.updated_at
+        try:
+            with transaction.atomic(using=using):
+                row = Task.objects.using(using).filter(pk=self.pk).select_for_update()
+                owner, stored = row.values_list("user_id", "updated_at").first() or (self.user_id, before)
+                if self.user_id != owner:
+                    raise ValueError("A task does not change hands.")
+                self.updated_at = max(timezone.now(), stored + timedelta(microseconds=1))
+                super().save(force_update=force_update, using=using, update_fields={*written, "updated_at"})
+        except BaseException:
+            self.updated_at = before
+            raise
+
+
+@cache
+def client_fields() -> "dict[str, models.Field[Any, Any]]":
+    """The fields that a client may set, by their names."""
+    fields = {field.name: field for field in Task._meta.concrete_fields}
+    return {name: fields[name] for name in Task.CLIENT_FIELDS}
+
+
+def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The value of each client field of a create: the given one, or the model's default."""
+    return {name: values[name] if name in values else field.get_default() for name, field in client_fields().items()}

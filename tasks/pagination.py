@@ -3,18 +3,16 @@
 import hmac
 import re
 from hashlib import blake2b
-from typing import Literal, NamedTuple, cast
-from urllib.parse import urlencode
+from typing import NamedTuple
 
 import orjson
 from django.conf import settings
-from django.http import HttpRequest, QueryDict
-from django.utils.encoding import escape_uri_path
+from django.http import QueryDict
 
 from tasks import statements
 from tasks.statements import TaskRow
-from todo_project import base64url
 from todo_project.problems import invalid_parameter
+from todo_project.strict import decode_base64url, encode_base64url
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -22,42 +20,8 @@ MAX_SEARCH = 200  # With a title in the cursor, the longest Link still fits a re
 SIGNATURE_BYTES = 32
 ORDERINGS = ("-created_at", "created_at", "-updated_at", "updated_at", "title", "-title")
 
-SortKey = Literal["created_at", "updated_at", "title"]
 
-
-Filters = list[tuple[str, list[tuple[str, str, bool]]]]
-
-
-def address(request: HttpRequest) -> str:
-    """The request's absolute URL without its query; https where the proxy in front says so.
-
-    `host` is what RequestMiddleware has checked: `get_host()` would check it again, for 16 us.
-    """
-    host: str = request.host  # type: ignore[attr-defined]
-    return f"{request.scheme}://{host}{escape_uri_path(request.path)}"
-
-
-def links(query: QueryDict) -> Filters:
-    """For each filter its choices: a label, the query that chooses it, and whether it is chosen now."""
-    choices: dict[str, list[tuple[str, str | None]]] = {
-        "completed": [("all", None), ("open", "false"), ("completed", "true")],
-        "ordering": [(ordering, ordering) for ordering in ORDERINGS],
-    }
-    groups: Filters = []
-    for name, options in choices.items():
-        group = []
-        for label, value in options:
-            changed = query.copy()
-            changed.pop("cursor", None)
-            changed.pop(name, None)
-            if value is not None:
-                changed[name] = value
-            group.append((label, changed.urlencode(), query.get(name) == value))
-        groups.append((name, group))
-    return groups
-
-
-def single(query: QueryDict, name: str) -> str | None:
+def _get_once(query: QueryDict, name: str) -> str | None:
     """The parameter's value; twice is 422, since nobody can say which was meant."""
     values = query.getlist(name)
     if len(values) > 1:
@@ -85,16 +49,16 @@ class ListQuery(NamedTuple):
             Problem: 422 `validation_error` for a bad value or one parameter twice, `invalid_cursor` for a cursor
                 that was not made for this user, filter and order.
         """
-        limit = single(query, "limit")
+        limit = _get_once(query, "limit")
         if limit is not None and not (re.fullmatch("[0-9]{1,4}", limit) and 1 <= int(limit) <= MAX_LIMIT):
             raise invalid_parameter("limit", "out_of_range", f"limit is a whole number from 1 to {MAX_LIMIT}.")
-        completed = single(query, "completed")
+        completed = _get_once(query, "completed")
         if completed not in {None, "true", "false"}:
             raise invalid_parameter("completed", "invalid", "completed is true or false.")
-        search = single(query, "search")
+        search = _get_once(query, "search")
         if search is not None and len(search) > MAX_SEARCH:
             raise invalid_parameter("search", "max_length", f"search has at most {MAX_SEARCH} characters.")
-        ordering = single(query, "ordering")
+        ordering = _get_once(query, "ordering")
         if ordering is not None and ordering not in ORDERINGS:
             raise invalid_parameter("ordering", "invalid", f"ordering is one of {', '.join(ORDERINGS)}.")
         parsed = cls(
@@ -104,8 +68,8 @@ class ListQuery(NamedTuple):
             search=search or None,
             ordering=ordering or "-created_at",
         )
-        cursor = single(query, "cursor")
-        return parsed if cursor is None else parsed.behind(cursor)
+        cursor = _get_once(query, "cursor")
+        return parsed if cursor is None else parsed._after(cursor)
 
     def _signature(self, payload: bytes) -> bytes:
         # It binds the cursor to the user, the filter and the order: under any other it does not verify.
@@ -113,10 +77,10 @@ class ListQuery(NamedTuple):
         key = blake2b(settings.SECRET_KEY.encode()).digest()  # As many bytes as a key may have.
         return blake2b(scope + payload, key=key, digest_size=SIGNATURE_BYTES).digest()
 
-    def behind(self, cursor: str) -> "ListQuery":
-        """The same query, from behind the task that the cursor names."""
+    def _after(self, cursor: str) -> "ListQuery":
+        """The same query, from after the task that the cursor names."""
         try:
-            signed = base64url.decode(cursor.encode())
+            signed = decode_base64url(cursor.encode())
             signature, payload = signed[:SIGNATURE_BYTES], signed[SIGNATURE_BYTES:]
             if not hmac.compare_digest(signature, self._signature(payload)):
                 raise ValueError("not our signature")
@@ -126,14 +90,14 @@ class ListQuery(NamedTuple):
         key, task_id = orjson.loads(payload)
         return self._replace(after=(key, task_id))
 
-    def cursor_after(self, task: TaskRow) -> str:
-        """The cursor that goes on behind this task."""
-        key = cast(SortKey, self.ordering.removeprefix("-"))
+    def _cursor(self, task: TaskRow) -> str:
+        """The cursor of the page after this task."""
+        key = self.ordering.removeprefix("-")
         payload = orjson.dumps([task[key], task["id"]])
-        return base64url.encode(self._signature(payload) + payload).decode()
+        return encode_base64url(self._signature(payload) + payload).decode()
 
-    def fetch(self, request: HttpRequest) -> tuple[list[TaskRow], str | None]:
-        """One page, and the Link header (RFC 8288) to the next one if there is more to come."""
+    def fetch(self) -> tuple[list[TaskRow], str | None]:
+        """One page, and the cursor of the next one if there is more to come."""
         tasks = statements.page(
             self.owner,
             limit=self.limit + 1,
@@ -145,6 +109,4 @@ class ListQuery(NamedTuple):
         if len(tasks) <= self.limit:
             return tasks, None
         tasks.pop()
-        parameters = [(name, value) for name, value in request.GET.items() if name != "cursor"]
-        query = urlencode([*parameters, ("cursor", self.cursor_after(tasks[-1]))])
-        return tasks, f'<{address(request)}?{query}>; rel="next"'
+        return tasks, self._cursor(tasks[-1])

@@ -1,5 +1,7 @@
-"""What the OpenAPI document says about the six endpoints beyond their serializers."""
+"""What the OpenAPI document says of the six endpoints beyond their serializers: a record for each."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
@@ -11,46 +13,15 @@ from tasks.serializers import TaskInputSerializer, TaskSerializer
 from todo_project.problems import PROBLEMS
 from todo_project.schema import ProblemSerializer
 
-SUCCESS = {"list": 200, "create": 201, "retrieve": 200, "update": 200, "destroy": 204, "complete": 200}
-SUMMARY = {
-    "list": "List your tasks",
-    "create": "Create a task",
-    "retrieve": "Read a task",
-    "update": "Write a task",
-    "destroy": "Delete a task",
-    "complete": "Complete or reopen a task",
-}
-WITH_BODY = {"create", "update", "complete"}
-READS = {"list", "retrieve"}
-CONDITIONAL = {"update", "destroy", "complete"}
-EVERY = [400, 401, 403, 404, 406, 500, 503]
-BEYOND = {
-    "list": [422],
-    "create": [413, 415, 422],
-    "update": [412, 413, 415, 422],
-    "destroy": [412],
-    "complete": [412, 413, 415, 422],
-}
-THROTTLED = [429]
-# Codes that share a status with others, and that only these give.
-ONLY = {
-    "parse_error": WITH_BODY,
-    "invalid_cursor": {"list"},
-    "idempotency_key_reused": {"create"},
-    "invalid_idempotency_key": {"create"},
-}
-
-PATH = {
-    "user_id": OpenApiParameter(
-        "user_id",
-        {"type": "string", "minLength": 1, "maxLength": 255},
-        OpenApiParameter.PATH,
-        description="The token's subject.",
-    ),
-    "task_id": OpenApiParameter(
-        "task_id", {"type": "integer", "format": "int64", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH
-    ),
-}
+USER_ID = OpenApiParameter(
+    "user_id",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    OpenApiParameter.PATH,
+    description="The token's subject.",
+)
+TASK_ID = OpenApiParameter(
+    "task_id", {"type": "integer", "format": "int64", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH
+)
 REQUEST_ID = OpenApiParameter(
     "X-Request-ID",
     {"type": "string"},
@@ -93,17 +64,131 @@ QUERY = [
 ]
 
 
+def header(
+    name: str, statuses: Iterable[int], description: str, *, required: bool = True, **schema: Any
+) -> OpenApiParameter:
+    """A header of the answers with these statuses."""
+    return OpenApiParameter(
+        name,
+        {"type": "string", **schema},
+        OpenApiParameter.HEADER,
+        description=description,
+        required=required,
+        response=list(statuses),
+    )
+
+
+LINK = header("Link", [200], 'The next page: `<...>; rel="next"`. Without it this is the last one.', required=False)
+LOCATION = header("Location", [201], "The new task's address.", format="uri")
+CONTENT_LOCATION = header("Content-Location", [200], "The task's address: the body is what was stored.", format="uri")
+
+
+def etag(*statuses: int) -> OpenApiParameter:
+    return header("ETag", statuses, "Strong; another after every write.")
+
+
+# The codes of problems, as problems.PROBLEMS has them.
+ANY = (
+    "bad_request",
+    "not_authenticated",
+    "token_expired",
+    "token_invalid",
+    "permission_denied",
+    "not_found",
+    "not_acceptable",
+    "throttled",
+    "internal_error",
+    "service_unavailable",
+)
+BODY = ("parse_error", "payload_too_large", "unsupported_media_type", "validation_error")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint's contract."""
+
+    summary: str
+    success: int
+    parameters: list[OpenApiParameter]
+    headers: list[OpenApiParameter]
+    refusals: tuple[str, ...]
+
+
+ENDPOINTS = {
+    "list": Endpoint(
+        "List your tasks",
+        200,
+        parameters=[USER_ID, *QUERY, IF_NONE_MATCH],
+        headers=[etag(200, 304), LINK],
+        refusals=(*ANY, "validation_error", "invalid_cursor"),
+    ),
+    "create": Endpoint(
+        "Create a task",
+        201,
+        parameters=[USER_ID, IDEMPOTENCY_KEY],
+        headers=[etag(201), LOCATION],
+        refusals=(*ANY, *BODY, "idempotency_key_reused", "invalid_idempotency_key"),
+    ),
+    "retrieve": Endpoint(
+        "Read a task",
+        200,
+        parameters=[USER_ID, TASK_ID, IF_NONE_MATCH],
+        headers=[etag(200, 304)],
+        refusals=ANY,
+    ),
+    "update": Endpoint(
+        "Write a task",
+        200,
+        parameters=[USER_ID, TASK_ID, *CONDITIONS],
+        headers=[etag(200, 412), CONTENT_LOCATION],
+        refusals=(*ANY, *BODY, "precondition_failed"),
+    ),
+    "destroy": Endpoint(
+        "Delete a task",
+        204,
+        parameters=[USER_ID, TASK_ID, *CONDITIONS],
+        headers=[etag(412)],
+        refusals=(*ANY, "precondition_failed"),
+    ),
+    "complete": Endpoint(
+        "Complete or reopen a task",
+        200,
+        parameters=[USER_ID, TASK_ID, *CONDITIONS],
+        headers=[etag(200, 412)],
+        refusals=(*ANY, *BODY, "precondition_failed"),
+    ),
+}
+
+
 class TaskSchema(AutoSchema):
-    """Names the parameters, headers and every status of each endpoint."""
+    """Writes an endpoint's record into the OpenAPI document."""
 
     view: Any
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return ENDPOINTS[self.view.action]
+
+    @property
+    def successes(self) -> list[int]:
+        """The success, and 304 where a client may have the state already."""
+        return [self.endpoint.success, *([304] if IF_NONE_MATCH in self.endpoint.parameters else [])]
+
+    @property
+    def refusals(self) -> dict[int, list[str]]:
+        """The codes that the endpoint may refuse with, by their status."""
+        by_status: dict[int, list[str]] = {}
+        for code, (status, _) in PROBLEMS.items():
+            if code in self.endpoint.refusals:
+                by_status.setdefault(status, []).append(code)
+        return by_status
 
     def get_operation_id(self) -> str:
         action = self.view.action
         return "tasks_list" if action == "list" else f"task_{action}"
 
     def get_summary(self) -> str:
-        return SUMMARY[self.view.action]
+        return self.endpoint.summary
 
     def get_tags(self) -> list[str]:
         return ["tasks"]
@@ -112,83 +197,33 @@ class TaskSchema(AutoSchema):
         return [{"bearer": []}]
 
     def get_override_parameters(self) -> list[Any]:
-        action = self.view.action
-        parameters = [PATH["user_id"]]
-        if action not in {"list", "create"}:
-            parameters.append(PATH["task_id"])
-        if action == "list":
-            parameters += QUERY
-        if action in READS:
-            parameters.append(IF_NONE_MATCH)
-        if action in CONDITIONAL:
-            parameters += CONDITIONS
-        if action == "create":
-            parameters.append(IDEMPOTENCY_KEY)
-        return [*parameters, REQUEST_ID, *self._response_headers(action)]
-
-    def _response_headers(self, action: str) -> list[OpenApiParameter]:
-        success = SUCCESS[action]
-        statuses = [success, *EVERY, *BEYOND.get(action, []), *THROTTLED]
-        tagged = [] if action == "destroy" else [success]
-        varied = [success]
-        if action in READS:
-            statuses.append(304)
-            tagged.append(304)
-            varied.append(304)
-        if action in CONDITIONAL:
-            tagged.append(412)
-
-        def header(name: str, codes: list[int], description: str, **schema: Any) -> OpenApiParameter:
-            return OpenApiParameter(
-                name,
-                {"type": "string", **schema},
-                OpenApiParameter.HEADER,
-                description=description,
-                required=True,
-                response=codes,
-            )
-
-        headers = [
-            header("X-Request-ID", statuses, "The request's id."),
-            header(
-                "Cache-Control",
-                statuses,
-                "Keep it for yourself, and ask again before using it.",
-                enum=["private, no-cache"],
-            ),
-            header("Vary", varied, "What else the answer depends on."),
-            header("ETag", tagged, "Strong; another after every write."),
+        every = [*self.successes, *self.refusals]
+        private = "Keep it for yourself, and ask again before using it."
+        return [
+            *self.endpoint.parameters,
+            REQUEST_ID,
+            *self.endpoint.headers,
+            header("X-Request-ID", every, "The request's id."),
+            header("Cache-Control", every, private, enum=["private, no-cache"]),
+            header("Vary", self.successes, "What else the answer depends on."),
             header("WWW-Authenticate", [401], "As RFC 6750, section 3."),
             header("Retry-After", [429, 503], "Seconds."),
         ]
-        if action == "list":
-            link = header("Link", [200], 'The next page: `<...>; rel="next"`. Without it this is the last one.')
-            link.required = False
-            headers.append(link)
-        if action == "create":
-            headers.append(header("Location", [201], "The new task's address.", format="uri"))
-        if action == "update":
-            headers.append(
-                header("Content-Location", [200], "The task's address: the body is what was stored.", format="uri")
-            )
-        return headers
 
     def get_response_serializers(self) -> Any:
-        action = self.view.action
-        success = SUCCESS[action]
-        body = None if success == 204 else TaskSerializer(many=action == "list")
-        responses: dict[Any, Any] = {success: body}
-        if action in READS:
+        success = self.endpoint.success
+        responses: dict[Any, Any] = {
+            success: None if success == 204 else TaskSerializer(many=self.view.action == "list")
+        }
+        if 304 in self.successes:
             responses[304] = OpenApiResponse(description="You have this state already.")
-        for status in [*EVERY, *BEYOND.get(action, []), *THROTTLED]:
-            codes = [code for code, (of, _) in PROBLEMS.items() if of == status and action in ONLY.get(code, {action})]
-            responses[status, "application/problem+json"] = OpenApiResponse(
-                ProblemSerializer, description=" ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes)
-            )
+        for status, codes in self.refusals.items():
+            description = " ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes)
+            responses[status, "application/problem+json"] = OpenApiResponse(ProblemSerializer, description=description)
         return responses
 
     def get_request_serializer(self) -> Any:
         if self.view.action == "complete":
             properties = {"completed": {"type": "boolean"}}
             return {"application/json": {"type": "object", "properties": properties, "additionalProperties": False}}
-        return TaskInputSerializer if self.view.action in WITH_BODY else None
+        return TaskInputSerializer if "parse_error" in self.endpoint.refusals else None

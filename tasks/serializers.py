@@ -1,13 +1,15 @@
 """Shapes and validation. JSON types are strict: a number is no title, "yes" is no boolean."""
 
-from typing import Any
+from typing import Any, NoReturn
 
-from drf_spectacular.utils import extend_schema_field
+from django.db import models
+from drf_spectacular.drainage import set_override
 from rest_framework import serializers
 from rest_framework.utils.html import is_html_input
 from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
-from tasks.statements import TaskRow
+from tasks.models import Task
+from tasks.statements import COLUMNS
 
 # Of the members that do not belong there, so many are named: an answer is not to be larger than its request.
 MAX_UNKNOWN = 20
@@ -28,7 +30,7 @@ class ProhibitSurrogates(ProhibitSurrogateCharactersValidator):
 
 
 class StrictCharField(serializers.CharField):
-    """A string, and nothing that could be turned into one."""
+    """A string, and nothing that could be turned into one; trimmed, and then not empty."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -36,11 +38,30 @@ class StrictCharField(serializers.CharField):
             ProhibitSurrogates() if isinstance(validator, ProhibitSurrogateCharactersValidator) else validator
             for validator in self.validators
         ]
+        set_override(self, "field", self.schema())
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1, "maxLength": self.max_length, "pattern": NOT_BLANK}
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class StrictTextField(StrictCharField):
+    """A text that is kept as sent, blanks included."""
+
+    def __init__(self, *, allow_blank: bool = True, **kwargs: Any) -> None:
+        # DRF is not told of allow_blank: with it a form's empty box would mean "", not null.
+        style = {"base_template": "textarea.html", "rows": 4}
+        super().__init__(trim_whitespace=False, **{**kwargs, "style": style})
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "nullable": self.allow_null, "maxLength": self.max_length, "pattern": NO_NULL}
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        return "" if data == "" else super().run_validation(data)
 
 
 class StrictBooleanField(serializers.BooleanField):
@@ -52,45 +73,42 @@ class StrictBooleanField(serializers.BooleanField):
         return bool(super().to_internal_value(data))
 
 
-@extend_schema_field({"type": "string", "minLength": 1, "maxLength": 200, "pattern": NOT_BLANK})
-class TitleField(StrictCharField):
-    """1 to 200 characters after trimming."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=200, **kwargs)
-
-
-@extend_schema_field({"type": "string", "nullable": True, "maxLength": 5000, "pattern": NO_NULL})
-class DescriptionField(StrictCharField):
-    """At most 5000 characters, kept as sent; null for none."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=5000, allow_null=True, trim_whitespace=False, **kwargs)
-
-    def run_validation(self, data: Any = serializers.empty) -> Any:
-        # Not allow_blank: with it a form's empty box would mean "", and the schema could not say what it means.
-        return "" if data == "" else super().run_validation(data)
-
-
-class TaskInputSerializer(serializers.Serializer[TaskRow]):
+class TaskInputSerializer(serializers.ModelSerializer[Task]):
     """What a client may set. A member that is not sent keeps its value; `null` clears the description."""
 
-    title = TitleField()
-    description = DescriptionField(required=False, style={"base_template": "textarea.html", "rows": 4})
-    completed = StrictBooleanField(required=False)
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.CharField: StrictCharField,
+        models.TextField: StrictTextField,
+        models.BooleanField: StrictBooleanField,
+    }
+
+    class Meta:
+        model = Task
+        fields: tuple[str, ...] = Task.CLIENT_FIELDS
+
+    def save(self, **kwargs: Any) -> NoReturn:
+        """Refuse: rows are written by `tasks.statements`, which names their owner."""
+        raise NotImplementedError
 
 
 # The statements return tasks in this shape already; it is here for the OpenAPI document.
-class TaskSerializer(serializers.Serializer[TaskRow]):
+class TaskSerializer(TaskInputSerializer):
     """A task as it was stored."""
 
     id = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
-    title = TitleField()
-    description = DescriptionField()
-    completed = serializers.BooleanField()
     user_id = serializers.CharField(max_length=255, help_text="The token's subject.")
     created_at = serializers.DateTimeField(help_text="RFC 3339 in UTC, with microseconds.")
     updated_at = serializers.DateTimeField(help_text="Strictly increases with every write.")
+
+    class Meta(TaskInputSerializer.Meta):
+        fields = COLUMNS
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields: dict[str, serializers.Field] = super().get_fields()
+        for field in fields.values():
+            field.required = True
+        return fields
 
 
 class CompleteSerializer(serializers.Serializer[dict[str, Any]]):

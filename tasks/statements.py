@@ -1,30 +1,26 @@
 """Every statement by which a request reaches a row.
 
 Each function takes the owner first and sends exactly one statement, scoped by that owner; a task comes back as a
-dict that is ready for JSON. PostgreSQL and SQLite run the same text but for the few expressions in `Dialect`.
+dict that is ready for JSON.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import Any, TypedDict, cast
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, cast
 
 from django.db import connection
+from django.db.models import DateTimeField
 
-from todo_project.connections import fetch_all
+from tasks.dialects import Dialect, dialect_of, to_stored
+from tasks.models import Task, client_fields, with_defaults
 
+# A task as clients see it: the values of COLUMNS by their names, times as RFC 3339 text in UTC with six digits of
+# microseconds.
+TaskRow = dict[str, Any]
 
-class TaskRow(TypedDict):
-    """A task as clients see it; times are RFC 3339 text in UTC with six digits of microseconds."""
-
-    id: int
-    title: str
-    description: str | None
-    completed: bool
-    user_id: str
-    created_at: str
-    updated_at: str
+COLUMNS = ("id", *Task.CLIENT_FIELDS, "user_id", "created_at", "updated_at")
 
 
 @dataclass(frozen=True)
@@ -43,112 +39,6 @@ class Idempotency:
     fingerprint: str
 
 
-@dataclass(frozen=True)
-class Dialect:
-    """What the two databases say differently."""
-
-    # One moment, however often it stands in a statement.
-    now: str
-    # Later than the row's last write, also when the clock stands still or goes back.
-    next_updated_at: str
-    rfc3339: str
-    timestamp: str
-    # The text does not grow with the moments, so that there are few texts to prepare.
-    updated_at_among: str
-    like: str
-
-    @cached_property
-    def columns(self) -> str:
-        times = ", ".join(self.rfc3339.format(name) for name in ("created_at", "updated_at"))
-        return f"id, title, description, completed, user_id, {times}"
-
-
-POSTGRESQL = Dialect(
-    now="statement_timestamp()",
-    next_updated_at="GREATEST(statement_timestamp(), updated_at + interval '1 microsecond')",
-    rfc3339="to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
-    timestamp="CAST(%s AS timestamptz)",
-    updated_at_among="updated_at = ANY(CAST(string_to_array(%s, ',') AS timestamptz[]))",
-    # The columns sort by code point, in a collation that folds ASCII only; `caseless` folds Unicode.
-    like="{} COLLATE caseless ILIKE %s",
-)
-SQLITE = Dialect(
-    now="%s",
-    next_updated_at="next_updated_at(updated_at)",
-    rfc3339="rfc3339({})",
-    timestamp="stored_timestamp(%s)",
-    updated_at_among="updated_at_among(updated_at, %s)",
-    like="{} LIKE %s ESCAPE '\\'",
-)
-
-
-# --- SQLite has no clock with microseconds: these run inside its statements ---------------------------------------
-
-
-def _stored(moment: datetime) -> str:
-    return str(moment.astimezone(UTC).replace(tzinfo=None))  # As Django stores it.
-
-
-def _moment(stored: str) -> datetime:
-    moment = datetime.fromisoformat(stored)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def next_updated_at(updated_at: str) -> str:
-    return _stored(max(datetime.now(UTC), _moment(updated_at) + timedelta(microseconds=1)))
-
-
-def rfc3339(stored: str) -> str:
-    return _moment(stored).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def stored_timestamp(rfc3339_text: str) -> str:
-    return _stored(_moment(rfc3339_text))
-
-
-def updated_at_among(updated_at: str, moments: str) -> bool:
-    return rfc3339(updated_at) in moments.split(",")
-
-
-SQLITE_FUNCTIONS = (next_updated_at, rfc3339, stored_timestamp, updated_at_among)
-
-
-# --- The statements -----------------------------------------------------------------------------------------------
-
-
-def dialect() -> Dialect:
-    return POSTGRESQL if connection.vendor == "postgresql" else SQLITE
-
-
-def _run(sql: str, parameters: Sequence[Any]) -> list[TaskRow]:
-    return [
-        {
-            "id": task_id,
-            "title": title,
-            "description": description,
-            "completed": completed,
-            "user_id": user_id,
-            "created_at": created_at,
-            "updated_at": updated_at,
-        }
-        for task_id, title, description, completed, user_id, created_at, updated_at in fetch_all(sql, parameters)
-    ]
-
-
-def _where(owner: str, task_id: int, condition: Condition | None) -> tuple[str, list[Any]]:
-    """The one row a write may touch, if it is the owner's and the condition holds of it."""
-    where, parameters = "user_id = %s AND id = %s", [cast(Any, owner), task_id]
-    if condition is not None:
-        among = dialect().updated_at_among
-        if condition.among is not None:
-            where += f" AND {among}"
-            parameters.append(",".join(condition.among))
-        if condition.not_among:
-            where += f" AND NOT {among}"
-            parameters.append(",".join(condition.not_among))
-    return where, parameters
-
-
 def page(
     owner: str,
     *,
@@ -158,11 +48,11 @@ def page(
     ordering: str = "-created_at",
     after: tuple[str, int] | None = None,
 ) -> list[TaskRow]:
-    """At most `limit` of the owner's tasks, in order, from behind the task whose sort key and id are `after`.
+    """At most `limit` of the owner's tasks, in order, from after the task whose sort key and id are `after`.
 
     `ordering` is `created_at`, `updated_at` or `title`, with `-` for descending; the id breaks ties the same way.
     """
-    speaks = dialect()
+    dialect = dialect_of(connection)
     key, descending = ordering.removeprefix("-"), ordering.startswith("-")
     assert key in {"created_at", "updated_at", "title"}
     where, parameters = ["user_id = %s"], [cast(Any, owner)]
@@ -171,16 +61,16 @@ def page(
         parameters.append(completed)
     if search is not None:
         pattern = "%" + search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        where.append(f"({speaks.like.format('title')} OR {speaks.like.format('description')})")
+        where.append(f"({dialect.like.format('title')} OR {dialect.like.format('description')})")
         parameters += [pattern, pattern]
     if after is not None:
         # A row comparison, which an index on (user_id, key, id) answers from the right place on.
-        placeholder = "%s" if key == "title" else speaks.timestamp
+        placeholder = "%s" if key == "title" else dialect.timestamp
         where.append(f"({key}, id) {'<' if descending else '>'} ({placeholder}, %s)")
         parameters += after
     direction = "DESC" if descending else "ASC"
-    return _run(
-        f"SELECT {speaks.columns} FROM tasks_task WHERE {' AND '.join(where)} "
+    return _tasks(
+        f"SELECT {_columns(dialect)} FROM tasks_task WHERE {' AND '.join(where)} "
         f"ORDER BY {key} {direction}, id {direction} LIMIT %s",
         [*parameters, limit],
     )
@@ -188,81 +78,116 @@ def page(
 
 def read(owner: str, task_id: int) -> TaskRow | None:
     """The owner's task of that id."""
-    rows = _run(f"SELECT {dialect().columns} FROM tasks_task WHERE user_id = %s AND id = %s", [owner, task_id])
-    return rows[0] if rows else None
+    columns = _columns(dialect_of(connection))
+    return _task(f"SELECT {columns} FROM tasks_task WHERE user_id = %s AND id = %s", [owner, task_id])
 
 
-def create(
-    owner: str,
-    *,
-    title: str,
-    description: str | None = None,
-    completed: bool = False,
-    idempotency: Idempotency | None = None,
-) -> TaskRow | None:
+def create(owner: str, values: Mapping[str, Any], *, idempotency: Idempotency | None = None) -> TaskRow | None:
     """A new task of the owner's; or the one that this idempotency key made, as it is now.
 
-    None if the key made a task of other values. A create with the same key under way is waited for.
+    A client field that is not among the values has its model's default. None if the key made a task of other values. A
+    create with the same key under way is waited for.
     """
-    speaks = dialect()
-    columns, values = "user_id, title, description, completed", [cast(Any, owner), title, description, completed]
+    dialect = dialect_of(connection)
+    columns = ["user_id", *Task.CLIENT_FIELDS]
+    parameters = [owner, *_stored(with_defaults(values))]
     conflict = ""
     if idempotency is not None:
-        columns += ", idempotency_key, idempotency_fingerprint"
-        values += [idempotency.key, idempotency.fingerprint]
+        columns += ["idempotency_key", "idempotency_fingerprint"]
+        parameters += [idempotency.key, idempotency.fingerprint]
         # Writing the key over itself returns the row that is there, and locks it until its own create is committed.
         conflict = (
             "ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL "
             "DO UPDATE SET idempotency_key = excluded.idempotency_key "
             "WHERE tasks_task.idempotency_fingerprint = excluded.idempotency_fingerprint "
         )
-    rows = _run(
-        f"INSERT INTO tasks_task ({columns}, created_at, updated_at) "
-        f"VALUES ({', '.join(['%s'] * len(values))}, {speaks.now}, {speaks.now}) "
-        f"{conflict}RETURNING {speaks.columns}",
-        values + [_stored(datetime.now(UTC))] * (2 if speaks is SQLITE else 0),
+    placeholders = ", ".join(["%s"] * len(columns))
+    if dialect.now == "%s":
+        parameters += [to_stored(datetime.now(UTC))] * 2
+    return _task(
+        f"INSERT INTO tasks_task ({', '.join(columns)}, created_at, updated_at) "
+        f"VALUES ({placeholders}, {dialect.now}, {dialect.now}) {conflict}RETURNING {_columns(dialect)}",
+        parameters,
     )
-    return rows[0] if rows else None
 
 
 def update(
-    owner: str,
-    task_id: int,
-    *,
-    title: str,
-    description: str | None = None,
-    set_description: bool = False,
-    completed: bool | None = None,
-    condition: Condition | None = None,
+    owner: str, task_id: int, values: Mapping[str, Any], *, condition: Condition | None = None
 ) -> TaskRow | None:
-    """Write what was given, keep the rest: the description unless `set_description`, the flag if it is None."""
-    speaks = dialect()
-    where, parameters = _where(owner, task_id, condition)
-    rows = _run(
-        "UPDATE tasks_task SET title = %s, "
-        "description = CASE WHEN CAST(%s AS boolean) THEN %s ELSE description END, "
-        f"completed = COALESCE(%s, completed), updated_at = {speaks.next_updated_at} "
-        f"WHERE {where} RETURNING {speaks.columns}",
-        [title, set_description, description, completed, *parameters],
-    )
-    return rows[0] if rows else None
+    """Write these client fields and keep the others."""
+    # In the order of the declaration, so that the same fields are always the same text.
+    assignments = [f"{name} = %s" for name in Task.CLIENT_FIELDS if name in values]
+    return _write(owner, task_id, assignments, _stored(values), condition)
 
 
-def complete(
-    owner: str, task_id: int, *, completed: bool | None = None, condition: Condition | None = None
-) -> TaskRow | None:
-    """Set the flag, or flip it if `completed` is None; two flips at the same moment both count."""
-    speaks = dialect()
-    where, parameters = _where(owner, task_id, condition)
-    rows = _run(
-        f"UPDATE tasks_task SET completed = COALESCE(%s, NOT completed), updated_at = {speaks.next_updated_at} "
-        f"WHERE {where} RETURNING {speaks.columns}",
-        [completed, *parameters],
-    )
-    return rows[0] if rows else None
+def toggle(owner: str, task_id: int, *, condition: Condition | None = None) -> TaskRow | None:
+    """Complete an open task, reopen a completed one; two at the same moment both count."""
+    return _write(owner, task_id, ["completed = NOT completed"], [], condition)
 
 
 def delete(owner: str, task_id: int, *, condition: Condition | None = None) -> bool:
     """Whether there was such a task to delete."""
     where, parameters = _where(owner, task_id, condition)
-    return bool(fetch_all(f"DELETE FROM tasks_task WHERE {where} RETURNING id", parameters))
+    return bool(_fetch_all(f"DELETE FROM tasks_task WHERE {where} RETURNING id", parameters))
+
+
+# --- What they are made of ----------------------------------------------------------------------------------------
+
+
+def _write(
+    owner: str, task_id: int, assignments: list[str], values: list[Any], condition: Condition | None
+) -> TaskRow | None:
+    dialect = dialect_of(connection)
+    where, parameters = _where(owner, task_id, condition)
+    assignments = [*assignments, f"updated_at = {dialect.next_updated_at}"]
+    return _task(
+        f"UPDATE tasks_task SET {', '.join(assignments)} WHERE {where} RETURNING {_columns(dialect)}",
+        [*values, *parameters],
+    )
+
+
+def _where(owner: str, task_id: int, condition: Condition | None) -> tuple[str, list[Any]]:
+    """The one row a write may touch, if it is the owner's and the condition holds of it."""
+    where, parameters = "user_id = %s AND id = %s", [cast(Any, owner), task_id]
+    if condition is not None:
+        among = dialect_of(connection).updated_at_among
+        if condition.among is not None:
+            where += f" AND {among}"
+            parameters.append(",".join(condition.among))
+        if condition.not_among:
+            where += f" AND NOT {among}"
+            parameters.append(",".join(condition.not_among))
+    return where, parameters
+
+
+@cache
+def _columns(dialect: Dialect) -> str:
+    """What a statement returns: each of COLUMNS as JSON has it."""
+    times = {field.name for field in Task._meta.concrete_fields if isinstance(field, DateTimeField)}
+    return ", ".join(dialect.rfc3339.format(name) if name in times else name for name in COLUMNS)
+
+
+def _stored(values: Mapping[str, Any]) -> list[Any]:
+    """The client fields among the values as the database takes them, in the order of the declaration."""
+    return [
+        field.get_db_prep_value(values[name], connection) for name, field in client_fields().items() if name in values
+    ]
+
+
+def _tasks(sql: str, parameters: Sequence[Any]) -> list[TaskRow]:
+    return [dict(zip(COLUMNS, row, strict=False)) for row in _fetch_all(sql, parameters)]
+
+
+def _task(sql: str, parameters: Sequence[Any]) -> TaskRow | None:
+    tasks = _tasks(sql, parameters)
+    return tasks[0] if tasks else None
+
+
+def _fetch_all(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of one statement, in one round trip where the database is PostgreSQL."""
+    if connection.vendor == "postgresql":
+        rows: list[tuple[Any, ...]] = cast(Any, connection).fetch_all(sql, parameters)
+        return rows
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall())

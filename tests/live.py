@@ -56,6 +56,7 @@ def environment(database_url: str, **variables: str) -> dict[str, str]:
         **blank,
         "DATABASE_URL": database_url,
         "PREPARED_STATEMENTS": settings.PREPARED_STATEMENTS,
+        "STATEMENTS_BY_CURSOR": "true" if settings.STATEMENTS_BY_CURSOR else "",
         "BETTER_AUTH_SECRET": settings.BETTER_AUTH_SECRETS[0],
         "DJANGO_SECRET_KEY": settings.SECRET_KEY,
         "DJANGO_ALLOWED_HOSTS": "127.0.0.1,localhost",

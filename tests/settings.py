@@ -15,6 +15,7 @@ for line in (BASE_DIR / ".env.example").read_text().splitlines():
 os.environ.update(
     DATABASE_URL=os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{tempfile.gettempdir()}/todo-tests.sqlite3",
     PREPARED_STATEMENTS=os.environ.get("TEST_PREPARED_STATEMENTS", ""),
+    STATEMENTS_BY_CURSOR=os.environ.get("TEST_STATEMENTS_BY_CURSOR", ""),
     BETTER_AUTH_SECRET="tests-only-aXq3v9Lr0PzT5mWc7YbKd2Hs",
     DJANGO_SECRET_KEY="tests-only-Jf8wQ1nZr6UxE4tGk0VoBi5pMy",
     DJANGO_ALLOWED_HOSTS="testserver,127.0.0.1,localhost",

@@ -15,8 +15,9 @@ from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Pe
 from rest_framework.request import Request, is_form_media_type
 from rest_framework_simplejwt.authentication import JWTAuthentication
 
-from todo_project import base64url, jwks, strict_json
+from todo_project import jwks
 from todo_project.problems import unavailable
+from todo_project.strict import decode_base64url, decode_json
 
 LEEWAY_SECONDS = 30
 MAX_SUBJECT = 255
@@ -81,7 +82,7 @@ def verify(raw: bytes) -> dict[str, Any]:
         if header.get("typ", "JWT") != "JWT":
             # Better Auth signs its session cookie with the same key, and tells it apart by this.
             raise invalid("The token is not one for an API.")
-        issuer, audience = _verify_signature(header, message, base64url.decode(signature))
+        issuer, audience = _verify_signature(header, message, decode_base64url(signature))
         claims = _object(payload_part)
     except (ValueError, RecursionError):
         raise invalid("The token is not valid here.") from None
@@ -104,7 +105,7 @@ def _object(part: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is none, or a member is there twice.
     """
-    members = strict_json.decode(base64url.decode(part))
+    members = decode_json(decode_base64url(part))
     if not isinstance(members, dict):
         raise ValueError("no object")
     return members

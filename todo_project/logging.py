@@ -7,16 +7,12 @@ from contextvars import ContextVar
 from functools import lru_cache
 from types import TracebackType
 
-# No line says which thread or source line wrote it, so nobody need find that out. (gunicorn's name the process.)
-logging.logThreads = logging.logMultiprocessing = False
-logging._srcfile = None
-
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 @lru_cache(maxsize=1)
-def second(at: int) -> str:
-    """The second as text, written once for all its lines."""
+def _second_as_text(at: int) -> str:
+    """Written once for all the lines of a second."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
@@ -28,7 +24,7 @@ class LineFormatter(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        at = f"{second(int(record.created))},{record.msecs:03.0f}"
+        at = f"{_second_as_text(int(record.created))},{record.msecs:03.0f}"
         line = f"{at} {record.levelname} {record.name} [{request_id.get()}] {record.getMessage()}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
@@ -36,11 +32,13 @@ class LineFormatter(logging.Formatter):
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
     ) -> str:
         lines: list[str] = []
+        seen: set[int] = set()  # A chain of causes may lead back to where it began.
         error: BaseException | None = ei[1]
-        while error is not None:
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
             frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
             state = getattr(error, "sqlstate", None)
             kind = f"{type(error).__module__}.{type(error).__qualname__}" + (f" (SQLSTATE {state})" if state else "")
             lines.append(f"{kind}\n{frames}")
-            error = error.__cause__ or error.__context__
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         return "\ncaused by ".join(lines)

@@ -12,9 +12,9 @@ from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 
-from todo_project import strict_json
 from todo_project.authentication import SIGN_IN_COOKIE
 from todo_project.problems import Problem
+from todo_project.strict import MAX_DEPTH, decode_json
 
 
 def refuse_too_large(stream: IO[bytes], context: Mapping[str, Any]) -> None:
@@ -47,9 +47,9 @@ class JSONParser(BaseParser):
             body = stream.read()
             if len(body) < int(parser_context["request"].META.get("CONTENT_LENGTH") or 0):
                 raise ParseError("The body ended early.")
-            return strict_json.decode(body)
+            return decode_json(body)
         except RecursionError:
-            raise ParseError("The body is nested too deep.") from None
+            raise ParseError(f"The body is nested more than {MAX_DEPTH} deep.") from None
         except json.JSONDecodeError as error:
             raise ParseError(f"The body is not JSON: {error.msg}, at character {error.pos}.") from None
         except UnicodeDecodeError:

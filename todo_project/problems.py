@@ -1,9 +1,9 @@
 """Every error, from every layer, as an RFC 9457 problem document."""
 
+import http.client
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -85,7 +85,7 @@ def problem_document(status: int, code: str, detail: str, errors: list[dict[str,
     """The members of RFC 9457 and ours: `code`, `request_id` and, for validation, `errors`."""
     document: dict[str, Any] = {
         "type": f"/docs#{code}",
-        "title": HTTPStatus(status).phrase,
+        "title": http.client.responses.get(status, "Error"),
         "status": status,
         "detail": detail,
         "code": code,
@@ -136,6 +136,8 @@ CODES = {
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponseBase | None:
     """DRF's exception handler. What it does not know is a bug: it goes on to `server_error`."""
+    from rest_framework.views import set_rollback  # DRF's views import this module, by the settings.
+
     request: Request = context["request"]
     html = getattr(getattr(request, "accepted_renderer", None), "format", None) == "api"
     headers: dict[str, str] = {}
@@ -161,8 +163,11 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         if code != "not_authenticated":
             headers["WWW-Authenticate"] += f', error="invalid_token", error_description="{detail}"'
     elif isinstance(exc, exceptions.APIException):
-        status = exc.status_code
-        code, detail = CODES[status], str(exc.detail)
+        status, code = exc.status_code, CODES.get(exc.status_code, exc.default_code)
+        if isinstance(exc.detail, str):
+            detail = str(exc.detail)
+        else:
+            detail, errors = str(exc.default_detail), list(validation_errors(exc.detail))
         if isinstance(exc, exceptions.Throttled):
             headers["Retry-After"] = str(max(1, int(getattr(exc, "wait", None) or 1)))
     elif isinstance(exc, Http404):
@@ -176,6 +181,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     else:
         return None
 
+    set_rollback()
     document: dict[str, Any] = problem_document(status, code, detail, errors)
     if serializer is not None:
         # The browsable API finds the form here, and shows each error beside its field.

@@ -1,4 +1,4 @@
-"""The OpenAPI document at /openapi.json and the interactive page at /docs."""
+"""What the service says of itself: the OpenAPI document, the page at /docs, and what OPTIONS answers."""
 
 from functools import cache
 from typing import Any
@@ -9,6 +9,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework import serializers
+from rest_framework.metadata import BaseMetadata
+from rest_framework.request import Request
 
 from todo_project.problems import PROBLEMS
 
@@ -53,3 +55,15 @@ def docs(request: HttpRequest) -> HttpResponse:
     """The OpenAPI document, for people; and what each problem code means."""
     problems = [{"code": code, "status": status, "meaning": text} for code, (status, text) in PROBLEMS.items()]
     return render(request, "docs.html", {"problems": problems})
+
+
+class Metadata(BaseMetadata):
+    """What the endpoint is and speaks; `Allow` has its methods, /openapi.json everything else."""
+
+    def determine_metadata(self, request: Request, view: Any) -> dict[str, Any]:
+        return {
+            "name": view.get_view_name(),
+            "description": view.get_view_description(),
+            "renders": [renderer.media_type for renderer in view.renderer_classes],
+            "parses": [parser.media_type for parser in request.parsers or ()],
+        }

@@ -162,10 +162,11 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "todo_project.middleware.RequestMiddleware",
-    "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "todo_project.middleware.CORSMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "todo_project.middleware.CORSMiddleware",
+    "todo_project.middleware.ProblemMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "todo_project.middleware.AdminSessionMiddleware",
     "todo_project.middleware.AdminAuthenticationMiddleware",
@@ -197,6 +198,15 @@ TEMPLATES = [
 # --- Database -------------------------------------------------------------------------------------------------
 
 
+PREPARED_STATEMENTS = env("PREPARED_STATEMENTS", "auto")
+if PREPARED_STATEMENTS not in {"auto", "on", "off"}:
+    raise ImproperlyConfigured(f"PREPARED_STATEMENTS must be auto, on or off, not {PREPARED_STATEMENTS!r}.")
+STATEMENTS_BY_CURSOR = env_bool("STATEMENTS_BY_CURSOR")
+if not (env("DATABASE_TIMEOUT", "10").isdecimal() and 1 <= int(env("DATABASE_TIMEOUT", "10")) <= 60):
+    raise ImproperlyConfigured(f"DATABASE_TIMEOUT must be 1 to 60 seconds, not {env('DATABASE_TIMEOUT')!r}.")
+DATABASE_TIMEOUT = int(env("DATABASE_TIMEOUT", "10"))
+
+
 def database() -> dict[str, Any]:
     if not env("DATABASE_URL"):
         raise ImproperlyConfigured(
@@ -207,7 +217,7 @@ def database() -> dict[str, Any]:
     except (ValueError, dj_database_url.ParseError):
         # The address holds a password, so it is not repeated here.
         raise ImproperlyConfigured("DATABASE_URL is no database address Django understands.") from None
-    # todo_project.connections looks at the connection before each request, so that it may be kept.
+    # A connection is looked at before each request, so that it may be kept.
     config["CONN_MAX_AGE"] = None
     options: dict = config.setdefault("OPTIONS", {})
     if config["ENGINE"] == "django.db.backends.sqlite3":
@@ -218,12 +228,16 @@ def database() -> dict[str, Any]:
             transaction_mode="IMMEDIATE", timeout=5, init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"
         )
     elif config["ENGINE"] == "django.db.backends.postgresql":
+        config["ENGINE"] = "todo_project.postgresql"
         config["DISABLE_SERVER_SIDE_CURSORS"] = True  # A pooler in transaction mode does not carry them.
+        options["prepared_statements"] = PREPARED_STATEMENTS
+        options["by_cursor"] = STATEMENTS_BY_CURSOR
         for option, value in {
             "connect_timeout": 5,
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
+            "tcp_user_timeout": DATABASE_TIMEOUT * 1000,
         }.items():
             options.setdefault(option, value)
     else:
@@ -232,9 +246,6 @@ def database() -> dict[str, Any]:
 
 
 DATABASES = {"default": database()}
-PREPARED_STATEMENTS = env("PREPARED_STATEMENTS", "auto")
-if PREPARED_STATEMENTS not in {"auto", "on", "off"}:
-    raise ImproperlyConfigured(f"PREPARED_STATEMENTS must be auto, on or off, not {PREPARED_STATEMENTS!r}.")
 
 # --- The API --------------------------------------------------------------------------------------------------
 
@@ -260,7 +271,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {"subject": THROTTLE_RATE},
     "DEFAULT_RENDERER_CLASSES": [
         "todo_project.renderers.JSONRenderer",
-        "todo_project.renderers.PageRenderer",
+        "tasks.pages.PageRenderer",
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "todo_project.renderers.Negotiation",
     "DEFAULT_PARSER_CLASSES": ["todo_project.parsers.JSONParser"],

@@ -3,18 +3,42 @@
 import os
 import sys
 from collections.abc import Iterable
+from functools import cached_property
 from io import BytesIO
 from typing import Any
 
+import django
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.wsgi import get_wsgi_application
+from django.core.handlers import wsgi
 from django.utils.http import parse_header_parameters
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "todo_project.settings")
 
+
+class WSGIRequest(wsgi.WSGIRequest):
+    """Django's, which checks its Host once: the links of an answer ask for it again."""
+
+    @cached_property
+    def _host(self) -> str:
+        return super().get_host()
+
+    def get_host(self) -> str:
+        return self._host
+
+
+class WSGIHandler(wsgi.WSGIHandler):
+    """Django's, with that request."""
+
+    request_class = WSGIRequest
+
+
 try:
-    django_application = get_wsgi_application()
+    django.setup(set_prefix=False)
+    django_application = WSGIHandler()
+    if settings.DATABASES["default"]["ENGINE"] == "todo_project.postgresql":
+        # A request waits so long for the database; a command, such as a migration, as long as it takes.
+        settings.DATABASES["default"]["OPTIONS"]["answer_timeout"] = settings.DATABASE_TIMEOUT
 except ImproperlyConfigured as error:
     print(f"Configuration: {error}", file=sys.stderr)
     # gunicorn's APP_LOAD_ERROR: the master stops too, in place of starting the worker again and again.

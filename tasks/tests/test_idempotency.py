@@ -221,11 +221,8 @@ def test_a_create_is_one_query_with_and_without_a_key(db, alice: Actor) -> None:
 
 
 def test_a_task_shows_neither_key_nor_fingerprint(db, alice: Actor) -> None:
-    assert (
-        set(post(alice, "k").json())
-        == set(alice.post(alice.tasks, MILK).json())
-        == set(statements.TaskRow.__annotations__)
-    )
+    fields = {"id", "title", "description", "completed", "user_id", "created_at", "updated_at"}
+    assert set(post(alice, "k").json()) == set(alice.post(alice.tasks, MILK).json()) == fields
 
 
 # --- At the same moment, and after a crash --------------------------------------------------------------------------------

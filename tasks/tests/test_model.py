@@ -1,9 +1,12 @@
 """The table: what the database itself enforces, and what operators may do to it."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.db.models.signals import post_save, pre_save
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from model_bakery import baker
 
@@ -129,6 +132,86 @@ def test_every_write_through_the_model_moves_updated_at_on(milk: Task, ahead: ti
         moment = now
     assert Task.objects.get().title == "bulk"
     assert Task.objects.get().created_at == milk.created_at
+
+
+@pytest.fixture
+def told() -> Iterator[list[tuple[str, object]]]:
+    """What receivers of a save's signals are handed as `updated_at`."""
+    heard: list[tuple[str, object]] = []
+
+    def before(sender, instance, **kwargs) -> None:
+        heard.append(("pre_save", instance.updated_at))
+
+    def after(sender, instance, **kwargs) -> None:
+        heard.append(("post_save", instance.updated_at))
+
+    pre_save.connect(before, Task)
+    post_save.connect(after, Task)
+    yield heard
+    pre_save.disconnect(before, Task)
+    post_save.disconnect(after, Task)
+
+
+def test_receivers_are_handed_the_time_that_is_written(milk: Task, told) -> None:
+    milk.title = "Oat milk"
+    milk.save()
+    written = Task.objects.get().updated_at
+    assert told == [("pre_save", written), ("post_save", written)]
+
+
+def test_a_save_that_fails_leaves_the_task_as_it_was(milk: Task) -> None:
+    before, moment = rows(), milk.updated_at
+    milk.title = ""
+    with pytest.raises(DatabaseError), transaction.atomic():
+        milk.save()
+    assert (milk.updated_at, rows()) == (moment, before)
+    milk.title = "Oat milk"
+    milk.save()
+    assert Task.objects.get().title == "Oat milk"
+
+
+def test_a_save_of_no_field_does_nothing(milk: Task, told) -> None:
+    before = rows()
+    with CaptureQueriesContext(connection) as queries:
+        milk.title = "new"
+        milk.save(update_fields=[])
+    assert (len(queries), told, rows()) == (0, [], before)
+
+
+@pytest.mark.parametrize("fields", [None, ["user_id", "title"]])
+def test_a_task_does_not_change_hands(milk: Task, fields) -> None:
+    before = rows()
+    milk.user_id = "bob"
+    with pytest.raises(ValueError, match="change hands"):
+        milk.save(update_fields=fields)
+    assert rows() == before
+
+
+@pytest.mark.parametrize("fields", [None, ["title"], ["user_id", "title"]])
+def test_a_save_never_writes_the_owner(milk: Task, fields) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        milk.title = "new"
+        milk.save(update_fields=fields)
+    (update,) = [query["sql"] for query in queries if query["sql"].startswith("UPDATE")]
+    assert '"title"' in update.partition(" WHERE ")[0]
+    assert "user_id" not in update.partition(" WHERE ")[0]
+
+
+def test_a_task_that_was_loaded_in_part_writes_that_part(milk: Task) -> None:
+    part = Task.objects.only("title").get()
+    Task.objects.update(description="meanwhile")
+    part.title = "new"
+    part.save()
+    task = Task.objects.get()
+    assert (task.title, task.description) == ("new", "meanwhile")
+    assert task.updated_at > milk.updated_at
+
+
+def test_a_deleted_task_is_not_saved_back(milk: Task) -> None:
+    Task.objects.all().delete()
+    with pytest.raises(DatabaseError), transaction.atomic():
+        milk.save()
+    assert rows() == []
 
 
 def test_a_new_task_may_be_given_its_times(db) -> None:

@@ -6,9 +6,9 @@ import socket
 
 import pytest
 from django.db import connections
-from django.db.backends.postgresql.base import DatabaseWrapper
 
 from todo_project.logging import LineFormatter
+from todo_project.postgresql.base import DatabaseWrapper
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def database_away(django_db_blocker):
         closed.bind(("127.0.0.1", 0))  # Taken, but nobody listens.
         there = connections["default"]
         address = {"HOST": "127.0.0.1", "PORT": closed.getsockname()[1], "USER": "u", "PASSWORD": "p", "NAME": "n"}
-        options = {"ENGINE": "django.db.backends.postgresql", "OPTIONS": {"connect_timeout": 2}}
+        options = {"ENGINE": "todo_project.postgresql", "OPTIONS": {"connect_timeout": 2}}
         connections["default"] = DatabaseWrapper({**there.settings_dict, **options, **address}, "default")
         try:
             with django_db_blocker.unblock():

@@ -243,6 +243,20 @@ def test_iat_is_not_needed() -> None:
 
 
 @pytest.mark.promise("P-20")
+@pytest.mark.parametrize("levels, taken", [(99, True), (100, False), (1_400, False), (9_900, False)])
+@pytest.mark.parametrize("part", ["header", "claims"])
+def test_a_token_may_be_nested_100_deep_on_every_python(db, part: str, levels: int, taken: bool) -> None:
+    header, claims = (json.dumps(members)[:-1] for members in (HS256, claims_of()))
+    nested = f', "x": {"[" * levels}{"]" * levels}}}'
+    head = f"{b64((header + (nested if part == 'header' else '}')).encode())}.{b64((claims + (nested if part == 'claims' else '}')).encode())}"
+    token = f"{head}.{b64(hmac.digest(TESTS_SECRET, head.encode(), 'sha256'))}"
+    if taken:
+        assert Actor("alice", token).get("/api/alice/tasks").status_code == 200
+    else:
+        token_refused(token)
+
+
+@pytest.mark.promise("P-20")
 @pytest.mark.parametrize("twice", ["sub", "exp", "x"])
 def test_claim_that_is_there_twice_is_refused(twice: str) -> None:
     claims = claims_of(x="1")

@@ -58,8 +58,16 @@ def test_body_that_is_not_json_is_400(alice: Actor, milk: Task, method: str, nam
     assert rows() == before
 
 
-def test_moderate_depth_is_taken(db, alice: Actor) -> None:
-    assert alice.post(alice.tasks, deep(50)).status_code == 201
+@pytest.mark.promise("P-34")
+@pytest.mark.parametrize("opening, closing", [("[", "]"), ('{"x":', "}")])
+def test_a_body_may_be_nested_100_deep_on_every_python(db, alice: Actor, opening: str, closing: str) -> None:
+    assert alice.post(alice.tasks, deep(99, opening, closing)).status_code == 201  # The body itself is one level.
+    before = rows()
+    for levels in (100, 900, 1_400, 9_900):  # Each about as deep as some Python reads.
+        assert_problem(alice.post(alice.tasks, deep(levels, opening, closing)), 400, "parse_error")
+    empty = deep(100, opening, closing).replace(b"1", b"[]" if opening == "[" else b"{}")
+    assert_problem(alice.post(alice.tasks, empty), 400, "parse_error")
+    assert rows() == before
 
 
 @pytest.mark.promise("P-36")

@@ -67,7 +67,7 @@ def test_log_holds_no_token_title_search_word_or_secret(db, settings, alice: Act
 def test_row_that_the_database_refuses_is_not_quoted(db, alice: Actor, log, monkeypatch) -> None:
     """The database's own message holds the row."""
     title = "Zebrastreifen" * 50
-    monkeypatch.setattr(statements, "page", lambda owner, **named: statements.create(owner, title=title))
+    monkeypatch.setattr(statements, "page", lambda owner, **named: statements.create(owner, {"title": title}))
     assert alice.get(alice.tasks).status_code == 500
     assert "django.db.utils.IntegrityError" in log.getvalue() or "django.db.utils.DataError" in log.getvalue()
     assert "Zebrastreifen" not in log.getvalue()

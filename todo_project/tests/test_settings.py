@@ -165,7 +165,7 @@ def test_secrets_are_listed_current_first_and_override_the_single_one() -> None:
 def test_postgresql_is_kept_connected_and_works_through_a_pooler() -> None:
     url = "postgresql://u:p@ep-x-pooler.neon.tech/d?sslmode=require&channel_binding=require"
     database = load(DATABASE_URL=url)["DATABASES"]["default"]
-    assert database["ENGINE"] == "django.db.backends.postgresql"
+    assert database["ENGINE"] == "todo_project.postgresql"
     assert database["OPTIONS"]["sslmode"] == database["OPTIONS"]["channel_binding"] == "require"
     assert database["OPTIONS"]["connect_timeout"] == 5
     assert "options" not in database["OPTIONS"]  # A startup packet with them is refused by PgBouncer.

@@ -1,0 +1,73 @@
+"""Text that has one reading only: JSON for bodies and tokens, base64url for tokens and cursors.
+
+What two readers could read differently is refused.
+"""
+
+import json
+import math
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+
+MAX_DEPTH = 100  # An explicit number: how deep Python's own reader goes differs from version to version.
+
+
+def decode_json(data: bytes) -> Any:
+    """Read JSON (RFC 8259): UTF-8, finite numbers, no member twice.
+
+    Raises:
+        ValueError: it is not that; JSONDecodeError and UnicodeDecodeError are two of them.
+        RecursionError: its arrays and objects are nested more than MAX_DEPTH deep.
+    """
+    text = data.decode()
+    if text.startswith("\ufeff"):
+        raise json.JSONDecodeError("A byte order mark stands before it", text, 0)
+    value = _DECODER.decode(text)
+    containers = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        containers = [member for container in containers for member in _members_that_nest(container)]
+        if not containers:
+            return value
+    raise RecursionError
+
+
+def _members_that_nest(container: dict[str, Any] | list[Any]) -> list[Any]:
+    members = container.values() if isinstance(container, dict) else container
+    return [member for member in members if isinstance(member, dict | list)]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is there twice")
+    return members
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is out of range")
+    return number
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+
+
+def encode_base64url(data: bytes) -> bytes:
+    """Write base64url without padding (RFC 7515, section 2)."""
+    return urlsafe_b64encode(data).rstrip(b"=")
+
+
+def decode_base64url(text: bytes) -> bytes:
+    """Read base64url in the one spelling that `encode_base64url` gives it.
+
+    Raises:
+        ValueError: it is spelled otherwise, or no base64url at all.
+    """
+    data = urlsafe_b64decode(text + b"==")
+    if encode_base64url(data) != text:
+        raise ValueError("not base64url")
+    return data
