@@ -1,6 +1,7 @@
 """The systems under measurement: this project, its no-op view, and the peers."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ GUNICORN = ("-m", "gunicorn", "-c", str(machine.PROJECT / "gunicorn.conf.py"))
 
 @dataclass(frozen=True)
 class System:
-    """How to start one of them; PORT, DATABASE_URL and the secrets come from the environment."""
+    """How to start one of the systems; PORT, DATABASE_URL and the secrets come from the environment."""
 
     name: str
     title: str
@@ -29,7 +30,7 @@ class System:
 
 @dataclass(frozen=True)
 class Server:
-    """One that is running."""
+    """A system that is running."""
 
     system: System
     port: int
@@ -52,21 +53,22 @@ class Server:
 
 
 def project_environment(database_url: str) -> dict[str, str]:
-    """A whole environment, free of settings that the caller's shell or the project's .env may hold."""
-    foreign = ("BETTER_AUTH_", "DJANGO_", "GUNICORN_", "CORS_", "THROTTLE_", "DATABASE_", "PYTHONDONTWRITE")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    unset = ("BETTER_AUTH_SECRETS", "BETTER_AUTH_URL", "BETTER_AUTH_ISSUER", "BETTER_AUTH_AUDIENCE", "THROTTLE_RATE")
-    return (
-        kept
-        | dict.fromkeys(unset, "")
-        | {
-            "DATABASE_URL": database_url,
-            "BETTER_AUTH_SECRET": SECRET,
-            "DJANGO_SECRET_KEY": SECRET,
-            "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
-            "WEB_CONCURRENCY": "1",
-        }
-    )
+    """A whole environment, free of what the caller's shell or the project's .env may set."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DJANGO_", "GUNICORN_", "PYTHONDONTWRITE"))
+    }
+    # One that is set to nothing counts as not set, and hides what a .env says.
+    settings = re.findall("^([A-Z_]+)=", (machine.PROJECT / ".env.example").read_text(), re.M)
+    own = {
+        "DATABASE_URL": database_url,
+        "BETTER_AUTH_SECRET": SECRET,
+        "DJANGO_SECRET_KEY": SECRET,
+        "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
+        "WEB_CONCURRENCY": "1",
+    }
+    return kept | dict.fromkeys(settings, "") | own
 
 
 PROJECT = System("project", "This project", (sys.executable, *GUNICORN, "todo_project.wsgi"), machine.PROJECT)
