@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def run(command: str, options: argparse.Namespace) -> None:
-    """One command on a bench of its own."""
+    """Run one command on a bench of its own."""
     data = Data(options.size, spare=round(options.seconds * 20_000) if command == "compare" else 0)
     if command == "growth":
         data = Data(options.large, heavy=100_000)

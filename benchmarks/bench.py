@@ -1,4 +1,4 @@
-"""The bench that every measurement works at: a directory, a database server, the data and the load."""
+"""What every measurement works with: a directory, a database server, the data and the load."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,12 +18,12 @@ class Bench:
     load: Load
 
     def running(self, system: systems.System, name: str, *options: str) -> AbstractContextManager[systems.Server]:
-        """The system on the database of that name."""
+        """The system, running on the database of that name."""
         return systems.running(system, self.cluster.url(name), self.workspace, *options)
 
     @contextmanager
     def project(self, *options: str) -> Iterator[systems.Server]:
-        """This project on a fresh clone of the data."""
+        """This project, running on a fresh clone of the data."""
         self.cluster.clone("loaded", "project")
         with self.running(systems.PROJECT, "project", *options) as server:
             yield server

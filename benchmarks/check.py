@@ -32,7 +32,7 @@ def ask(
 
 
 def check(server: Server, data: Data) -> None:
-    """Raises WrongAnswer at the first thing that another system would answer differently."""
+    """Raise WrongAnswer at the first thing that another system would answer differently."""
 
     def must(condition: bool, what: str) -> None:
         if not condition:

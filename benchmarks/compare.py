@@ -68,7 +68,7 @@ def compare(bench: Bench, rounds: int) -> Section:
 
 
 def load(bench: Bench, server: Server, workload: str) -> Cell:
-    """One cell, with the CPU that the server used for a request: it holds also where others disturb the machine."""
+    """One cell, with the CPU that the server used for each request: that holds also when something else disturbs the machine."""
     before = server.cpu_seconds()
     cell = bench.load.run(workload, server.port)
     return replace(cell, cpu=(server.cpu_seconds() - before) * 1000 / cell.requests)

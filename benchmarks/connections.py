@@ -42,7 +42,7 @@ def sc004(bench: Bench, rounds: int) -> Section:
 
 
 def round_trip(url: str) -> float:
-    """Milliseconds of the simplest question to the database."""
+    """Milliseconds that the simplest query takes."""
     times = []
     with psycopg.connect(url, autocommit=True) as connection:
         for _ in range(100):
@@ -81,7 +81,7 @@ def pool(bench: Bench, rounds: int, milliseconds: float) -> Section:
 
 @contextmanager
 def pgbouncer(bench: Bench, database: str) -> Iterator[tuple[str, str, System]]:
-    """What it is called, the database's address through it in transaction mode, and the project as it is set up for it."""
+    """A running PgBouncer in transaction mode: its name, the database's address through it, and the project set up for it."""
     port, config, user = machine.free_port(), bench.workspace / "pgbouncer.ini", machine.unprivileged_user()
     program = machine.required(shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin"), "pgbouncer")
     name, carries = describe(program)

@@ -30,10 +30,10 @@ def user_name(index: int) -> str:
 
 @dataclass(frozen=True)
 class Data:
-    """Which rows there are, so that a load generator can compute them.
+    """Which rows the table holds, by a rule from which a load generator can compute them.
 
     Task i of the first `size` belongs to user (i - 1) % users. After them come `spare` tasks to delete: number j
-    belongs to active user j % active. Last, `heavy` tasks of one user more.
+    belongs to active user j % active. Last come `heavy` tasks of one more user.
     """
 
     size: int
@@ -63,7 +63,7 @@ class Data:
         return user_name(self.users)
 
     def rows(self) -> Iterator[str]:
-        """Lines of COPY. The spare tasks are the oldest, so that no first page shows them."""
+        """The rows as lines for COPY. The spare tasks are the oldest, so that no first page shows them."""
         owners = [user_name(index) for index in range(self.users)]
         spare_end = self.size + self.spare
 
@@ -88,7 +88,7 @@ class Data:
 
 
 class Cluster:
-    """A PostgreSQL server on 127.0.0.1 that trusts whoever comes."""
+    """A PostgreSQL server on 127.0.0.1 that asks nobody for a password."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -106,7 +106,7 @@ class Cluster:
             return f"PostgreSQL {connection.info.parameter_status('server_version')}"
 
     def load(self, database: str, data: Data) -> None:
-        """A database with the project's tables and the rows. Its indexes are dropped for COPY, then made again."""
+        """Make a database with the project's tables and the rows. Its indexes are dropped for COPY, then made again."""
         self.run(f"CREATE DATABASE {database}")
         migrate(self.url(database))
         total = data.size + data.spare + data.heavy
@@ -130,13 +130,13 @@ class Cluster:
             connection.execute("CHECKPOINT")
 
     def clone(self, template: str, name: str) -> None:
-        """A fresh copy of a loaded database, in memory."""
+        """Make a fresh copy of a loaded database, and have it in memory."""
         self.drop(name)
         self.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         self.warm(name)
 
     def warm(self, name: str) -> None:
-        """Reads the rows and the lists' index once, so that they are in memory."""
+        """Read the rows and the lists' index once, so that they are in memory."""
         self.run(
             "SET enable_seqscan = off",
             "SELECT sum(length(description)) FROM tasks_task WHERE id > 0",
@@ -149,13 +149,13 @@ class Cluster:
         self.run(*(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)" for name in names))
 
     def tidy(self, name: str) -> None:
-        """Leaves nothing of one cell's garbage and unwritten pages to the next."""
+        """Leave none of one cell's garbage and unwritten pages to the next."""
         self.run("VACUUM tasks_task", "CHECKPOINT", database=name)
 
 
 @contextmanager
 def cluster(workspace: Path) -> Iterator[Cluster]:
-    """A new server beside the load generator; durable as it comes, only without autovacuum and timed checkpoints."""
+    """A new server on the load generator's core, with its usual durability, but without autovacuum and timed checkpoints."""
     initdb, postgres = (machine.required(machine.postgres_program(name), name) for name in ("initdb", "postgres"))
     home, log, user, port = (
         workspace / "postgres",
@@ -196,7 +196,7 @@ def cluster(workspace: Path) -> Iterator[Cluster]:
 
 
 def migrate(database_url: str) -> None:
-    """The project's own migrations make the table."""
+    """Let the project's own migrations make the table."""
     from benchmarks.systems import project_environment
 
     subprocess.run(
@@ -206,7 +206,7 @@ def migrate(database_url: str) -> None:
 
 
 def progress(label: str, done: float) -> None:
-    """One line that redraws itself on a terminal, and is printed once, at the end, elsewhere."""
+    """Print a line that redraws itself on a terminal, and elsewhere is printed once, at the end."""
     terminal = sys.stdout.isatty()
     if terminal or done >= 1:
         bar = "#" * int(done * 30)

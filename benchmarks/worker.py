@@ -14,7 +14,7 @@ from benchmarks.report import Bar, Section
 
 
 def memory(bench: Bench, requests: int) -> Section:
-    """Resident memory of one worker as it answers the mix."""
+    """Measure the resident memory of one worker as it answers the mix."""
     out = Section(
         "Memory of a worker",
         f"Resident memory while one worker answers the mix, {bench.load.connections} connections.",
