@@ -1,10 +1,13 @@
 """What PostgreSQL and SQLite say differently in the statements."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import NotSupportedError
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from tasks.search import like_pattern, regex_pattern
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,9 @@ class Dialect:
     timestamp: str
     # The text does not grow with the moments, so that there are few texts to prepare.
     updated_at_among: str
-    like: str
+    # Whether a word stands in a text, in either case, and how the word is written for it.
+    contains: str
+    pattern: Callable[[str], str]
 
 
 DIALECTS = {
@@ -29,8 +34,8 @@ DIALECTS = {
         rfc3339="to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
         timestamp="CAST(%s AS timestamptz)",
         updated_at_among="updated_at = ANY(CAST(string_to_array(%s, ',') AS timestamptz[]))",
-        # The columns sort by code point, in a collation that folds ASCII only; `caseless` folds Unicode.
-        like="{} COLLATE caseless ILIKE %s",
+        contains='{} COLLATE "C" ~ %s',  # The collation that has no say in it.
+        pattern=regex_pattern,
     ),
     # SQLite's own clock has no microseconds, so its expressions call SQLITE_FUNCTIONS.
     "sqlite": Dialect(
@@ -39,7 +44,8 @@ DIALECTS = {
         rfc3339="rfc3339({})",
         timestamp="stored_timestamp(%s)",
         updated_at_among="updated_at_among(updated_at, %s)",
-        like="{} LIKE %s ESCAPE '\\'",
+        contains="{} LIKE %s ESCAPE '\\'",
+        pattern=like_pattern,
     ),
 }
 

@@ -60,9 +60,8 @@ def page(
         where.append("completed = %s")
         parameters.append(completed)
     if search is not None:
-        pattern = "%" + search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        where.append(f"({dialect.like.format('title')} OR {dialect.like.format('description')})")
-        parameters += [pattern, pattern]
+        where.append(f"({dialect.contains.format('title')} OR {dialect.contains.format('description')})")
+        parameters += [dialect.pattern(search)] * 2
     if after is not None:
         # A row comparison, which an index on (user_id, key, id) answers from the right place on.
         placeholder = "%s" if key == "title" else dialect.timestamp
