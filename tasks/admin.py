@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
 from tasks.models import Task, TaskQuerySet
+from tasks.search import regex_pattern
 
 COUNT_BOUND = 10_000
 
@@ -68,7 +69,7 @@ class TaskAdmin(admin.ModelAdmin):
         if not term:
             return queryset, False
         by_user = queryset.filter(user_id=term)
-        return (by_user if by_user.exists() else queryset.filter(title__icontains=term)), False
+        return (by_user if by_user.exists() else queryset.filter(title__regex=regex_pattern(term))), False
 
     def save_model(self, request: HttpRequest, obj: Task, form: forms.ModelForm, change: bool) -> None:
         # Only what the operator changed is written, so that a user's write since the form was loaded survives.

@@ -83,6 +83,12 @@ def test_search_takes_a_whole_user_id_or_a_part_of_a_title(operator: Client, mil
     assert listed(operator, "?q=") == ["about bob and ice", "Bob's secret", "Milk"]
 
 
+def test_search_finds_a_title_in_every_case_of_its_letters(operator: Client, milk: Task) -> None:
+    baker.make(Task, user_id="bob", title="οδος (ερμου)")
+    assert listed(operator, "?q=ΟΔΟΣ+(Ε") == ["οδος (ερμου)"]
+    assert listed(operator, "?q=(.)") == []
+
+
 @pytest.mark.parametrize(
     "query", ["?q=%00", "?q=a%00b", "?p=0", "?p=99", "?o=1.2", "?e=1", "?user_id=x", "?_facets=True"]
 )
