@@ -1,34 +1,8 @@
-from typing import Any
-
 import django.db.models.functions.text
 import django.db.models.lookups
 import django.utils.timezone
 from django.contrib.postgres.operations import CreateCollation
 from django.db import migrations, models
-
-CREATE_CASELESS = """
-DO $$ BEGIN
-    -- Folds Unicode for the search, whatever the database's own collation does. PostgreSQL 17 brings it along;
-    -- before, ICU has it; the C library is the last resort.
-    CREATE COLLATION caseless (provider = builtin, locale = 'C.UTF-8');
-EXCEPTION WHEN OTHERS THEN
-    BEGIN
-        CREATE COLLATION caseless (provider = icu, locale = 'und');
-    EXCEPTION WHEN OTHERS THEN
-        CREATE COLLATION caseless (provider = libc, locale = 'C.UTF-8');
-    END;
-END $$
-"""
-
-
-def create_caseless(apps: Any, schema_editor: Any) -> None:
-    if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute(CREATE_CASELESS, params=None)
-
-
-def drop_caseless(apps: Any, schema_editor: Any) -> None:
-    if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute("DROP COLLATION caseless")
 
 
 class Migration(migrations.Migration):
@@ -39,7 +13,6 @@ class Migration(migrations.Migration):
     operations = [
         # Sorts by code point. SQLite has a collation of that name, and sorts that way anyway.
         CreateCollation("binary", locale="C"),
-        migrations.RunPython(create_caseless, drop_caseless),
         migrations.CreateModel(
             name="Task",
             fields=[
