@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
+from django.conf import settings
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from conftest import sign
@@ -257,7 +258,9 @@ def test_a_sign_in_ends_with_its_token(page: Page, user: User) -> None:
     page.wait_for_timeout(max(0.0, now + 5.5 - time.time()) * 1000)
     page.goto(path(user))
     assert urlsplit(page.url).path == "/login"
-    assert page.context.cookies() == [cookie for cookie in page.context.cookies() if cookie["name"] == "csrftoken"]
+    assert page.context.cookies() == [
+        cookie for cookie in page.context.cookies() if cookie["name"] == settings.CSRF_COOKIE_NAME
+    ]
 
 
 def test_the_page_of_another_user_is_403(page: Page, user: User) -> None:

@@ -332,6 +332,10 @@ WHITENOISE_AUTOREFRESH = False
 LOGIN_URL = "/login"
 # The admin's sign-in lives under its own path and in the database, so that signing out ends it.
 SESSION_COOKIE_PATH = "/admin/"
+# Names of our own: another Django on the same host has cookies by the usual ones, which reach this service too.
+SESSION_COOKIE_NAME = "todo_session"
+CSRF_COOKIE_NAME = "todo_csrf"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # Has no cookie.
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_FAILURE_VIEW = "todo_project.problems.csrf_failure"

@@ -268,8 +268,8 @@ def test_who_is_no_staff_cannot_sign_in(db) -> None:
     assert client.get(LIST)["Location"].startswith("/admin/login/")
 
 
-def test_after_signing_out_the_cookie_opens_nothing(operator: Client) -> None:
-    cookie = operator.cookies["sessionid"].value
+def test_after_signing_out_the_cookie_opens_nothing(operator: Client, settings) -> None:
+    cookie = operator.cookies[settings.SESSION_COOKIE_NAME].value
     operator.post("/admin/logout/")
-    operator.cookies["sessionid"] = cookie
+    operator.cookies[settings.SESSION_COOKIE_NAME] = cookie
     assert operator.get(LIST)["Location"].startswith("/admin/login/")

@@ -76,7 +76,7 @@ def test_cookie_is_secure_with_https(settings, browser: Client) -> None:
         setattr(settings, name, load(DJANGO_HTTPS="true")[name])
     sign_in(browser)
     assert cookie(browser)["secure"] is True
-    assert browser.cookies["csrftoken"]["secure"] is True
+    assert browser.cookies[settings.CSRF_COOKIE_NAME]["secure"] is True
 
 
 @pytest.mark.parametrize(
