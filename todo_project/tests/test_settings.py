@@ -108,8 +108,7 @@ def test_deployment_checks_would_complain_without_https() -> None:
 
 def test_environment_wins_over_a_dotenv_file_and_nothing_else_fills_in() -> None:
     """Debug cannot be switched on."""
-    settings = load(DEBUG="true", DJANGO_DEBUG="true")
-    assert settings["DEBUG"] is False
+    assert "DEBUG" not in load(DEBUG="true", DJANGO_DEBUG="true")
 
 
 # --- Tokens ---------------------------------------------------------------------------------------------------
@@ -194,7 +193,7 @@ def test_https_switches_on_redirect_hsts_and_secure_cookies() -> None:
 
 def test_throttle_rate_is_off_until_it_is_set() -> None:
     assert load()["REST_FRAMEWORK"]["DEFAULT_THROTTLE_CLASSES"] == []
-    assert load(THROTTLE_RATE="5/minute")["REST_FRAMEWORK"]["DEFAULT_THROTTLE_RATES"] == {"subject": "5/minute"}
+    assert load(THROTTLE_RATE="5/minute")["REST_FRAMEWORK"]["DEFAULT_THROTTLE_RATES"] == {"user": "5/minute"}
 
 
 THROTTLED = """
