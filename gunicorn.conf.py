@@ -1,19 +1,25 @@
 """How gunicorn serves the project; the reasons and figures are in specs/002-backend-foundation/research.md."""
 
-import os
+import sys
 from pathlib import Path
 
-from dotenv import load_dotenv
+from django.core.exceptions import ImproperlyConfigured
 
-load_dotenv(Path(__file__).resolve().parent / ".env")
+sys.path.append(str(Path(__file__).resolve().parent))  # gunicorn may be started from elsewhere, with --chdir.
 
-# A container is reached from outside.
-bind = f"{os.environ.get('HOST') or '0.0.0.0'}:{os.environ.get('PORT') or 8000}"  # noqa: S104
-workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+try:
+    from todo_project.environment import env_server
+
+    server = env_server()
+except ImproperlyConfigured as error:
+    sys.exit(f"Configuration: {error}")
+
+bind = server.bind
+workers = server.processes
 
 # gthread keeps connections alive, which the sync worker does not.
 worker_class = "gthread"
-threads = int(os.environ.get("GUNICORN_THREADS") or 8)
+threads = server.threads
 keepalive = 75
 
 # A cursor with a title in it can take 3,200 bytes, a search 2,400.
