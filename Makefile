@@ -11,7 +11,7 @@ NODE_FOLDERS := tests/better_auth tests/client
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: $(VENV)/run.stamp .env  ## Serve on http://127.0.0.1:8000 (PORT changes it), with SQLite and fresh secrets
+run: $(VENV)/run.stamp .env  ## Serve on http://127.0.0.1:8000 (HOST and PORT change it), with SQLite and fresh secrets
 	@$(BIN)/python manage.py serve
 
 superuser: $(VENV)/run.stamp .env  ## Make an operator for /admin/
@@ -89,7 +89,7 @@ $(VENV)/fuzz.stamp: $(VENV)/dev.stamp
 .env:
 	@umask 077 && $(PYTHON) -c 'import secrets; print("\n".join(["DATABASE_URL=sqlite:///db.sqlite3", \
 		"BETTER_AUTH_SECRET=" + secrets.token_urlsafe(32), "DJANGO_SECRET_KEY=" + secrets.token_urlsafe(48), \
-		"DJANGO_ALLOWED_HOSTS=localhost,127.0.0.1", \
+		"DJANGO_ALLOWED_HOSTS=localhost,127.0.0.1,[::1]", \
 		"CORS_ALLOWED_ORIGINS=http://localhost:3000,http://localhost:5173"]))' > .env.new && mv .env.new .env
 	@echo "Wrote .env with fresh secrets."
 
