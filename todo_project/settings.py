@@ -106,10 +106,11 @@ DATABASE_TIMEOUT = env_number("DATABASE_TIMEOUT", 10, 60)
 # Whether every statement goes by Django's cursor, where Sentry, OpenTelemetry and the debug toolbar listen.
 STATEMENTS_BY_CURSOR = env_bool("STATEMENTS_BY_CURSOR")
 if DATABASES["default"]["ENGINE"] == "todo_project.postgresql":
-    DATABASES["default"]["OPTIONS"] |= {
+    DATABASES["default"]["OPTIONS"] = {
+        "tcp_user_timeout": DATABASE_TIMEOUT * 1000,  # For what the network does not deliver.
+        **DATABASES["default"]["OPTIONS"],
         "prepared_statements": PREPARED_STATEMENTS,
         "by_cursor": STATEMENTS_BY_CURSOR,
-        "tcp_user_timeout": DATABASE_TIMEOUT * 1000,  # For what the network does not deliver.
     }
 
 # --- The API --------------------------------------------------------------------------------------------------

@@ -739,7 +739,13 @@ def test_postgresql_address_connects_where_it_says(url: str, connects_to: str) -
     made = connection.get_connection_params()
     for name in ("cursor_factory", "context", "prepare_threshold", "client_encoding"):  # Django's own.
         made.pop(name)
-    kept = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+    kept = {
+        "connect_timeout": 5,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+    }
     assert conninfo_to_dict(make_conninfo(**made)) == {
         **{name: str(value) for name, value in kept.items()},
         **conninfo_to_dict(connects_to),
