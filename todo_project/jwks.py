@@ -1,6 +1,9 @@
 """The public keys that Better Auth publishes, fetched from the one configured address and kept in the process."""
 
+import contextvars
 import json
+import logging
+import re
 import threading
 import time
 import urllib.error
@@ -9,8 +12,11 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 
+from django.conf import settings
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
+
+logger = logging.getLogger(__name__)
 
 ALGORITHMS = frozenset({"EdDSA", "ES256", "ES512", "RS256", "PS256"})
 TIMEOUT_SECONDS = 3.0
@@ -38,20 +44,47 @@ class _Fetch:
         self.started = time.monotonic()
         self.done = threading.Event()
         self.keys: dict[str, PyJWK] | None = None
+        self.reported = False
 
-    def run(self) -> None:
+    def run(self) -> dict[str, PyJWK]:
+        """Fetch the keys, and return them.
+
+        Raises:
+            OSError, HTTPException, ValueError: there are none to be had; see `_explain`.
+        """
+        opener = urllib.request.build_opener(_NoRedirect)
+        # Some firewalls turn urllib's own name away.
+        opener.addheaders = [("User-Agent", f"todo-backend/{settings.SPECTACULAR_SETTINGS['VERSION']}")]
+        with opener.open(self.url, timeout=TIMEOUT_SECONDS) as response:
+            body = b""
+            while len(body) <= MAX_BYTES and (chunk := response.read1(64 * 1024)):
+                body += chunk
+                if time.monotonic() - self.started > TIMEOUT_SECONDS:
+                    raise TimeoutError("the answer takes too long")
+        if response.status != 200:
+            raise ValueError(f"status {response.status}")
+        if len(body) > MAX_BYTES:
+            raise ValueError(f"the answer has more than {MAX_BYTES} bytes")
         try:
-            opener = urllib.request.build_opener(_NoRedirect)
-            with opener.open(self.url, timeout=TIMEOUT_SECONDS) as response:
-                body = b""
-                while len(body) <= MAX_BYTES and (chunk := response.read1(64 * 1024)):
-                    body += chunk
-                    if time.monotonic() - self.started > TIMEOUT_SECONDS:
-                        return
-            if response.status == 200 and len(body) <= MAX_BYTES:
-                self.keys = usable_keys(json.loads(body))
-        except (OSError, HTTPException, ValueError, RecursionError):
-            pass  # keys stays None: the fetch failed.
+            self.keys = usable_keys(json.loads(body))
+        except (ValueError, RecursionError):
+            raise ValueError(f"the answer, {response.headers.get_content_type()}, is no JWKS") from None
+        return self.keys
+
+
+def _explain(error: Exception) -> str:
+    """What went wrong, for the log. http.client's own words are left out: they may quote the address's query."""
+    if isinstance(error, urllib.error.HTTPError):
+        target = error.headers.get("Location", "")
+        return f"status {error.code}" + (f" to {_without_secrets(target)}" if target else "")
+    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
+        error = error.reason
+    return type(error).__name__ + ("" if isinstance(error, HTTPException) else f": {error}")
+
+
+def _without_secrets(address: str) -> str:
+    """The address without a user, a password or a query."""
+    return re.sub(r"[?#].*", "", re.sub(r"//[^/?#]*@", "//", address), flags=re.DOTALL)
 
 
 def usable_keys(document: Any) -> dict[str, PyJWK]:
@@ -90,6 +123,7 @@ class KeySet:
         self._keys: dict[str, PyJWK] = {}
         self._good_at = float("-inf")
         self._fetch: _Fetch | None = None
+        self._failing = False
 
     def get(self, kid: str) -> PyJWK | None:
         """The key of that name, or None if the server lists none.
@@ -104,10 +138,12 @@ class KeySet:
             return key
         fetch = self._current_fetch()
         patience = TIMEOUT_SECONDS if key is None else PATIENCE_SECONDS
-        fetch.done.wait(max(0.0, fetch.started + patience - time.monotonic()))
+        done = fetch.done.wait(max(0.0, fetch.started + patience - time.monotonic()))
         if fetch.keys is not None:
             return fetch.keys.get(kid)
         if key is None:
+            if not done:
+                self._report(fetch, f"no answer within {TIMEOUT_SECONDS:g} seconds")
             raise KeyServerUnavailable
         return key
 
@@ -118,13 +154,24 @@ class KeySet:
             pause = PAUSE_SECONDS if last is None or last.done.is_set() else 2 * TIMEOUT_SECONDS
             if last is None or now - last.started > pause:
                 last = self._fetch = _Fetch(self.url)
-                threading.Thread(target=self._run, args=(last,), daemon=True).start()
+                # In the context of the request that asks, so that the log carries its id.
+                run = contextvars.copy_context().run
+                threading.Thread(target=run, args=(self._run, last), daemon=True).start()
             return last
 
     def _run(self, fetch: _Fetch) -> None:
         try:
-            fetch.run()
-            if fetch.keys is not None:  # A failed fetch leaves the keys we have.
-                self._keys, self._good_at = fetch.keys, time.monotonic()
+            self._keys, self._good_at = fetch.run(), time.monotonic()
+            if self._failing:
+                logger.info("The keys are there again: %s", _without_secrets(self.url))
+            self._failing = False
+        except (OSError, HTTPException, ValueError) as error:  # The keys we have stay.
+            self._report(fetch, _explain(error))
         finally:
             fetch.done.set()
+
+    def _report(self, fetch: _Fetch, failure: str) -> None:
+        """Log why a fetch failed: one line for each fetch, and so at most one a second."""
+        if not fetch.reported:
+            fetch.reported = self._failing = True
+            logger.error("No keys from %s: %r", _without_secrets(self.url), failure[:300])

@@ -42,3 +42,10 @@ class LineFormatter(logging.Formatter):
             lines.append(f"{kind}\n{frames}")
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         return "\ncaused by ".join(lines)
+
+
+class Not503(logging.Filter):
+    """Keeps Django's own line of a 503 out: who answers 503 has logged why."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "status_code", None) != 503

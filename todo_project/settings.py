@@ -207,11 +207,12 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "todo_project.logging.LineFormatter"}},
+    "filters": {"not_503": {"()": "todo_project.logging.Not503"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         # The request line says it already.
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["not_503"]},
         "django.security": {"level": "ERROR"},
         "django.server": {"handlers": ["stderr"], "propagate": False},
     },

@@ -313,3 +313,111 @@ def test_signing_in_while_the_key_server_is_away_is_503(server: KeyServer) -> No
     assert response.status_code == 503
     assert int(response["Retry-After"]) >= 1
     assert authentication.SIGN_IN_COOKIE not in response.cookies
+
+
+# --- What the operator reads --------------------------------------------------------------------------------------
+
+
+def no_answer(server: KeyServer) -> str:
+    server.stop()
+    return server.url
+
+
+FAILURES = {
+    "forbidden": (answer_bytes(b"", 403), "status 403"),
+    "redirect": (
+        answer_bytes(b"", 308, Location="https://user:hunter22@www.example.com/jwks?key=hunter22"),
+        "status 308 to https://www.example.com/jwks",
+    ),
+    "html": (answer_bytes(b"<html>", **{"Content-Type": "text/html; charset=utf-8"}), "text/html, is no JWKS"),
+    "another document": (answer_bytes(b'{"keys": 1}', **{"Content-Type": "application/json"}), "application/json, is no JWKS"),
+    "nested": (answer_bytes(b"[" * 200_000), "is no JWKS"),
+    "no content": (answer_bytes(b"", 204), "status 204"),
+    "too much": (huge, "the answer has more than 262144 bytes"),
+    "too slow": (drip_body, "no answer within 0.5 seconds"),
+    "headers too slow": (drip_headers, "no answer within 0.5 seconds"),
+    "nothing": (hang, "no answer within 0.5 seconds"),
+    "hung up": (lambda handler: handler.connection.close(), "RemoteDisconnected"),
+    "no HTTP": (lambda handler: handler.wfile.write(b"hunter22\r\n\r\n"), "BadStatusLine"),
+}  # fmt: skip
+ADDRESSES = {
+    "refused": (no_answer, "ConnectionRefusedError: [Errno 111] Connection refused"),
+    "no such name": (lambda server: "http://keys.invalid/jwks", "gaierror: "),
+    "no TLS": (lambda server: server.url.replace("http:", "https:"), "SSLError: "),
+    "user and query": (lambda server: server.url.replace("//", "//user:hunter22@") + "?key=hunter22", "gaierror: "),
+    "blank in the query": (lambda server: server.url + "?key=hunter22 hunter22", "InvalidURL"),
+}
+
+
+def errors(log) -> list[str]:
+    return [line for line in log.getvalue().splitlines() if " ERROR " in line]
+
+
+@pytest.mark.parametrize(("answer", "cause"), FAILURES.values(), ids=FAILURES)
+def test_failed_fetch_is_one_line_with_address_and_cause(server: KeyServer, log, monkeypatch, answer, cause) -> None:
+    monkeypatch.setattr(jwks, "TIMEOUT_SECONDS", 0.5)
+    server.answer = answer
+    token = signed()
+    response = Actor("alice", token).get("/api/alice/tasks", X_Request_ID="find-me")
+    assert_problem(response, 503, "service_unavailable")
+    (line,) = errors(log)
+    assert f"todo_project.jwks [find-me] No keys from {server.url}: " in line
+    assert cause in line
+    for secret in ("hunter22", token.rpartition(".")[2]):
+        assert secret not in log.getvalue()
+
+
+@pytest.mark.parametrize(("address", "cause"), ADDRESSES.values(), ids=ADDRESSES)
+def test_address_that_cannot_be_asked_is_one_line_without_its_secrets(server, settings, log, address, cause) -> None:
+    settings.BETTER_AUTH_JWKS_URL = address(server)
+    assert_unavailable(signed())
+    (line,) = errors(log)
+    host = "keys.invalid" if "invalid" in settings.BETTER_AUTH_JWKS_URL else server.url.partition("://")[2]
+    assert f"://{host}" in line and cause in line
+    assert "hunter22" not in log.getvalue()
+
+
+def test_redirect_cannot_forge_or_fill_the_log(server: KeyServer, log) -> None:
+    server.answer = answer_bytes(b"", 302, Location="/a\x1b[31m\u0085forged" + "x" * 5000)
+    assert_unavailable(signed())
+    (line,) = errors(log)
+    assert len(line) < 600 and "\x1b" not in line and "\u0085" not in line
+
+
+def test_failures_are_said_once_a_second_and_recovery_once(server: KeyServer, log) -> None:
+    good = server.answer
+    server.answer = answer_bytes(b"", 403)
+    for _ in range(20):
+        assert_unavailable(signed())
+    assert len(errors(log)) == server.fetched == 1
+    time.sleep(jwks.PAUSE_SECONDS + 0.1)
+    assert_unavailable(signed())
+    assert len(errors(log)) == server.fetched == 2
+    server.answer = good
+    for _ in range(2):
+        time.sleep(jwks.PAUSE_SECONDS + 0.1)
+        assert_taken(signed())
+        assert_invalid(signed(kid="nobody"))
+    assert log.getvalue().count("The keys are there again") == 1
+
+
+def test_good_fetch_says_nothing(server: KeyServer, log) -> None:
+    assert_taken(signed())
+    assert "jwks" not in log.getvalue()
+
+
+def test_keys_are_fetched_under_a_name_of_our_own(server: KeyServer) -> None:
+    """A firewall that turns urllib away lets us in."""
+    good = server.answer
+
+    def firewall(handler) -> None:
+        (good if handler.headers["User-Agent"] == "todo-backend/1.0.0" else answer_bytes(b"", 403))(handler)
+
+    server.answer = firewall
+    assert_taken(signed())
+
+
+def test_readyz_does_not_need_the_key_server(server: KeyServer) -> None:
+    server.stop()
+    assert_unavailable(signed())
+    assert Actor("alice", "").get("/readyz").status_code == 200
