@@ -16,7 +16,8 @@ from rest_framework.request import Request, is_form_media_type
 from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from todo_project import jwks
-from todo_project.problems import unavailable
+from todo_project.logging import refusals
+from todo_project.problems import log_csrf_failure, unavailable
 from todo_project.strict import decode_base64url, decode_json
 
 LEEWAY_SECONDS = 30
@@ -62,6 +63,8 @@ def key_set() -> jwks.KeySet:
 
 
 def invalid(detail: str) -> AuthenticationFailed:
+    """401 `token_invalid`. The log says why too: a wrong secret or issuer of ours refuses everybody."""
+    refusals.warning("A token is refused: %s", detail)
     return AuthenticationFailed(detail, "token_invalid")
 
 
@@ -201,7 +204,8 @@ class SignInCookieAuthentication(BaseAuthentication):
         check.process_request(request)
         # Only a form is read for its CSRF token: what else is wrong with a body comes after who may send it.
         form = is_form_media_type(request.content_type)
-        if check.process_view(request if form else request._request, lambda _: HttpResponse(), (), {}):
+        if reason := check.process_view(request if form else request._request, lambda _: HttpResponse(), (), {}):
+            log_csrf_failure(str(reason))
             raise PermissionDenied("The page's CSRF token is missing or wrong. Load the page again.")
         return Principal(claims["sub"]), claims
 
@@ -211,7 +215,10 @@ def cookie_token(request: HttpRequest | Request) -> bytes | None:
     try:
         token = request.get_signed_cookie(SIGN_IN_COOKIE, salt=SIGN_IN_COOKIE)
         return token.encode() if token else None
-    except (KeyError, signing.BadSignature, UnicodeEncodeError):
+    except (KeyError, UnicodeEncodeError):
+        return None
+    except signing.BadSignature:
+        refusals.warning("A sign-in cookie is refused: it was not signed with this DJANGO_SECRET_KEY")
         return None
 
 

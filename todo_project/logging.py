@@ -1,6 +1,7 @@
 """Log lines that carry the request's id and nothing a user wrote."""
 
 import logging
+import threading
 import time
 import traceback
 from contextvars import ContextVar
@@ -49,3 +50,25 @@ class Not503(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return getattr(record, "status_code", None) != 503
+
+
+class OncePerSecond(logging.Filter):
+    """Lets each message through once a second, whatever its arguments, so that no client can flood the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: dict[str, float] = {}
+        self.lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        with self.lock:
+            due = now - self.last.get(record.msg, -1.0) >= 1.0
+            if due:
+                self.last[record.msg] = now
+        return due
+
+
+# Why clients are refused, where a wrong setting of ours may be the cause. What a client sent is cut and quoted.
+refusals = logging.getLogger("todo_project.refusals")
+refusals.addFilter(OncePerSecond())

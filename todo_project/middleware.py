@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 
-from todo_project.logging import request_id
+from todo_project.logging import refusals, request_id
 from todo_project.problems import problem_response
 
 logger = logging.getLogger("todo_project.request")
@@ -77,6 +77,7 @@ class ProblemMiddleware:
             try:
                 request.get_host()
             except DisallowedHost:
+                refusals.warning("Host %r is not in DJANGO_ALLOWED_HOSTS", request.META.get("HTTP_HOST", "")[:255])
                 return problem_response(request, 400, "bad_request", "This service does not answer to that host name.")
         response = self.get_response(request)
         if isinstance(response, HttpResponseNotAllowed):
@@ -89,7 +90,13 @@ class CORSMiddleware(CorsMiddleware):
     """CORS where a browser names an origin; `Vary` is on every answer of the API, see above."""
 
     def __call__(self, request: HttpRequest) -> Any:
-        return super().__call__(request) if "HTTP_ORIGIN" in request.META else self.get_response(request)
+        if "HTTP_ORIGIN" not in request.META:
+            return self.get_response(request)
+        response, origin = super().__call__(request), request.META["HTTP_ORIGIN"]
+        allowed = "Access-Control-Allow-Origin" in response or origin.endswith(f"//{request.get_host()}")
+        if self.is_enabled(request) and not allowed:
+            refusals.warning("Origin %r is not in CORS_ALLOWED_ORIGINS", origin[:255])
+        return response
 
 
 class AdminOnly:

@@ -2,6 +2,7 @@
 
 import http.client
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,7 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.serializer_helpers import ReturnDict
 
-from todo_project.logging import request_id
+from todo_project.logging import refusals, request_id
 
 logger = logging.getLogger(__name__)
 
@@ -216,7 +217,13 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
     return problem_response(request, 403, "permission_denied", "You may not do this.")
 
 
+def log_csrf_failure(reason: str) -> None:
+    """Log why the CSRF check failed, without the path and query of an address that the client named."""
+    refusals.warning("CSRF check failed: %r", re.sub(r"(://[^/\s]*)\S*", r"\1", reason)[:300])
+
+
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    log_csrf_failure(reason)
     detail = "The page's CSRF token is missing or wrong. Load the page again, with cookies allowed."
     return problem_response(request, 403, "permission_denied", detail)
 

@@ -406,12 +406,12 @@ def test_good_fetch_says_nothing(server: KeyServer, log) -> None:
     assert "jwks" not in log.getvalue()
 
 
-def test_keys_are_fetched_under_a_name_of_our_own(server: KeyServer) -> None:
+def test_keys_are_fetched_under_a_name_of_our_own(server: KeyServer, settings) -> None:
     """A firewall that turns urllib away lets us in."""
-    good = server.answer
+    good, name = server.answer, f"todo-backend/{settings.SPECTACULAR_SETTINGS['VERSION']}"
 
     def firewall(handler) -> None:
-        (good if handler.headers["User-Agent"] == "todo-backend/1.0.0" else answer_bytes(b"", 403))(handler)
+        (good if handler.headers["User-Agent"] == name else answer_bytes(b"", 403))(handler)
 
     server.answer = firewall
     assert_taken(signed())

@@ -5,8 +5,9 @@ import re
 import time
 
 import pytest
+from django.test import Client
 
-from conftest import Actor, sign
+from conftest import Actor, assert_problem, sign
 from tasks import statements
 from todo_project.authentication import SIGN_IN_COOKIE
 from todo_project.tests.environment import SECRET, configure
@@ -22,13 +23,12 @@ def test_one_line_for_each_request(db, alice: Actor, stranger: Actor, log) -> No
     alice.post(alice.tasks, {"title": "Milk"})
     stranger.get(alice.tasks)
     alice.get("/nothing")
-    alice.get("/", Host="evil.example")
     alice.get("/healthz")
     lines = log.getvalue().splitlines()
     assert all(LINE.fullmatch(line) for line in lines), lines
     said = [" ".join(line.split()[5:8]) for line in lines]
     assert said == [
-        "GET /api/alice/tasks 200", "POST /api/alice/tasks 201", "GET /api/alice/tasks 401", "GET /nothing 404", "GET / 400", "GET /healthz 200",
+        "GET /api/alice/tasks 200", "POST /api/alice/tasks 201", "GET /api/alice/tasks 401", "GET /nothing 404", "GET /healthz 200",
     ]  # fmt: skip
 
 
@@ -119,3 +119,105 @@ def test_refusals_are_no_errors(db, alice: Actor, stranger: Actor, log) -> None:
 def test_django_itself_logs_through_the_same_handler(log) -> None:
     logging.getLogger("django.request").error("something")
     assert log.getvalue().count("something") == 1
+
+
+# --- Why clients are refused, where a wrong setting may be the cause ------------------------------------------------
+
+
+def refused(log) -> list[str]:
+    return [line.partition("] ")[2] for line in log.getvalue().splitlines() if " todo_project.refusals [" in line]
+
+
+def test_host_that_is_not_ours_is_named_with_its_setting(alice: Actor, log) -> None:
+    assert_problem(alice.get(alice.tasks, Host="todo.example.com:8000", X_Request_ID="find-me"), 400, "bad_request")
+    assert refused(log) == ["Host 'todo.example.com:8000' is not in DJANGO_ALLOWED_HOSTS"]
+    assert "todo_project.refusals [find-me]" in log.getvalue()
+
+
+@pytest.mark.parametrize("host", ["evil\nforged", "evil\r\n\x1b[31m", "evil\x85", "'evil' ERROR", "x" * 8000, ""])
+def test_host_cannot_forge_or_fill_the_log(alice: Actor, log, host: str) -> None:
+    assert alice.get(alice.tasks, Host=host).status_code == 400
+    (line,) = refused(log)
+    assert repr(host[:255]) in line and len(line) < 600
+    assert len(log.getvalue().splitlines()) == 2
+
+
+def test_flood_of_refusals_is_one_line_a_second_for_each_reason(alice: Actor, log) -> None:
+    started = time.monotonic()
+    for number in range(50):
+        alice.get(alice.tasks, Host=f"evil-{number}.example")
+        Actor("alice", f"x{number}").get(alice.tasks)
+    lines = len(refused(log))
+    assert 2 <= lines <= 2 * (1 + time.monotonic() - started)
+    time.sleep(1.1)
+    alice.get(alice.tasks, Host="evil.example")
+    assert len(refused(log)) == lines + 1
+
+
+@pytest.mark.parametrize(
+    ("ours", "reason"),
+    [
+        ({"BETTER_AUTH_SECRET": "another-" + SECRET}, "The token is not valid here."),
+        ({"BETTER_AUTH_ISSUER": "https://a.example"}, "The token is of another issuer."),
+        ({"BETTER_AUTH_AUDIENCE": "https://a.example"}, "The token is for another audience."),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_wrong_secret_issuer_or_audience_says_which(settings, log, ours: dict[str, str], reason: str) -> None:
+    configure(settings)
+    token = sign("alice")
+    configure(settings, **ours)
+    assert_problem(Actor("alice", token).get("/api/alice/tasks"), 401, "token_invalid")
+    assert refused(log) == [f"A token is refused: {reason}"]
+
+
+def test_sign_in_cookie_of_another_django_secret_key_says_so(settings, alice: Actor, log) -> None:
+    alice.client.post("/login", {"token": alice.token})
+    alice.token, settings.SECRET_KEY = "", "another-" + SECRET
+    assert_problem(alice.get(alice.tasks), 401, "not_authenticated")
+    assert refused(log) == ["A sign-in cookie is refused: it was not signed with this DJANGO_SECRET_KEY"]
+
+
+def test_token_that_has_expired_is_no_fault_of_a_setting(alice: Actor, log) -> None:
+    Actor("alice", sign("alice", exp=int(time.time()) - 60)).get(alice.tasks)
+    assert refused(log) == []
+
+
+def test_failed_csrf_check_says_why(db, alice: Actor, log) -> None:
+    client = Client(enforce_csrf_checks=True)
+    page = client.get("/admin/login/", headers={"Host": "testserver"})
+    form = {"csrfmiddlewaretoken": page.cookies["csrftoken"].value, "username": "root", "password": "x"}
+    headers = {"Host": "testserver", "Origin": "https://testserver"}  # A proxy that does not say X-Forwarded-Proto.
+    assert_problem(client.post("/admin/login/", form, headers=headers), 403, "permission_denied")
+    reason = "Origin checking failed - https://testserver does not match any trusted origins."
+    assert refused(log) == [f"CSRF check failed: '{reason}'"]
+
+
+def test_failed_csrf_check_of_a_referer_names_no_search(db, alice: Actor, log) -> None:
+    client = Client(enforce_csrf_checks=True)
+    page = client.get("/admin/login/", secure=True)
+    form = {"csrfmiddlewaretoken": page.cookies["csrftoken"].value}
+    headers = {"Referer": "https://elsewhere.example/Kaktusfeige?search=Quittengelee"}
+    assert client.post("/admin/login/", form, secure=True, headers=headers).status_code == 403
+    assert "https://elsewhere.example does not match" in refused(log)[0]
+    assert "Kaktus" not in log.getvalue() and "Quitte" not in log.getvalue()
+
+
+def test_failed_csrf_check_of_a_sign_in_cookie_says_why(db, alice: Actor, log) -> None:
+    signed_in = alice.client.post("/login", {"token": alice.token}).cookies
+    alice.client = Client(enforce_csrf_checks=True)
+    alice.client.cookies, alice.token = signed_in, ""
+    assert_problem(alice.post(alice.tasks, {"title": "Milk"}), 403, "permission_denied")
+    assert refused(log) == ["CSRF check failed: 'CSRF cookie not set.'"]
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.com", "http://localhost:3001", "null"])
+def test_origin_that_may_not_read_the_answer_is_named_with_its_setting(db, alice: Actor, log, origin: str) -> None:
+    alice.get(alice.tasks, Origin=origin)
+    assert refused(log) == [f"Origin {origin!r} is not in CORS_ALLOWED_ORIGINS"]
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://testserver", "https://testserver"])
+def test_allowed_origins_and_our_own_pages_are_not_named(db, alice: Actor, log, origin: str) -> None:
+    alice.get(alice.tasks, Origin=origin)
+    assert refused(log) == []
