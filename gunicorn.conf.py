@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -29,3 +30,9 @@ limit_request_line = 8190
 accesslog = None
 # gunicorn's control socket would let whoever reaches it steer the server; nobody here needs it.
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Look at the database before a worker serves."""
+    if (wsgi := sys.modules.get("todo_project.wsgi")) is not None:  # The comparison serves others with this file too.
+        wsgi.check_database()

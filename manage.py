@@ -6,7 +6,9 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
-from django.db import OperationalError
+from django.db import Error
+
+from todo_project.database import is_refusal
 
 
 def main() -> None:
@@ -15,7 +17,9 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"Configuration: {error}")
-    except OperationalError as error:
+    except Error as error:
+        if not is_refusal(error):
+            raise
         # psycopg lists one cause for each address it tried; the first says enough.
         sys.exit(f"Database: {str(error).strip().splitlines()[0]}")
 

@@ -1,7 +1,13 @@
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 
 
 class TodoProjectConfig(AppConfig):
-    """Commands and pages."""
+    """Commands and pages, and a look at the database that is connected to."""
 
     name = "todo_project"
+
+    def ready(self) -> None:
+        from todo_project.database import refuse_wrong_database
+
+        connection_created.connect(refuse_wrong_database)

@@ -1,10 +1,11 @@
-"""Whether the process answers, and whether its database does. Both answer under any host name."""
+"""Whether the process answers, and whether its database can serve. Both answer under any host name."""
 
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from todo_project.database import is_migrated, report_unavailable
 from todo_project.problems import RETRY_AFTER_SECONDS, problem_response
 
 
@@ -18,11 +19,15 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """The database answers too; 503 if it does not."""
+    """The database answers too, and is migrated to this code; else 503."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except Error:
+        if is_migrated():
+            return JsonResponse({"status": "ok"})
+        detail = "The database is not migrated."
+    except Error as error:
+        if not report_unavailable(error):
+            raise
         detail = "The database is out of reach."
-        return problem_response(request, 503, "service_unavailable", detail, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-    return JsonResponse({"status": "ok"})
+    return problem_response(request, 503, "service_unavailable", detail, {"Retry-After": str(RETRY_AFTER_SECONDS)})

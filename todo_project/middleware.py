@@ -92,7 +92,8 @@ class CORSMiddleware(CorsMiddleware):
     def __call__(self, request: HttpRequest) -> Any:
         if "HTTP_ORIGIN" not in request.META:
             return self.get_response(request)
-        response, origin = super().__call__(request), request.META["HTTP_ORIGIN"]
+        response: Any = super().__call__(request)
+        origin = request.META["HTTP_ORIGIN"]
         allowed = "Access-Control-Allow-Origin" in response or origin.endswith(f"//{request.get_host()}")
         if self.is_enabled(request) and not allowed:
             refusals.warning("Origin %r is not in CORS_ALLOWED_ORIGINS", origin[:255])

@@ -1,7 +1,6 @@
 """Every error, from every layer, as an RFC 9457 problem document."""
 
 import http.client
-import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,6 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -20,9 +18,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.serializer_helpers import ReturnDict
 
+from todo_project.database import report_unavailable
 from todo_project.logging import refusals, request_id
-
-logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 1
 # Every `code` there is: its status, and what it tells. /docs shows this table, and `type` points into it.
@@ -50,8 +47,6 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "internal_error": (500, "A bug of ours. The request_id tells the operators where to look."),
     "service_unavailable": (503, "The database or the key server is out of reach. Retry-After says when to try again."),
 }
-# Away, too busy, full; and InternalError where it is a standby, which takes no writes.
-DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
 DATABASE_AWAY = "The database cannot answer just now. Try again."
 
 
@@ -145,8 +140,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     errors: list[dict[str, str]] | None = None
     serializer = None
 
-    if isinstance(exc, DATABASE_ERRORS):
-        logger.error("Database out of reach", exc_info=exc)
+    if report_unavailable(exc):
         exc = unavailable(DATABASE_AWAY)
 
     if isinstance(exc, Problem):
@@ -233,7 +227,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if isinstance(sys.exc_info()[1], DATABASE_ERRORS):
+    if report_unavailable(sys.exc_info()[1]):
         return problem_response(
             request, 503, "service_unavailable", DATABASE_AWAY, {"Retry-After": str(RETRY_AFTER_SECONDS)}
         )

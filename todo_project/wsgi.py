@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from functools import cached_property
 from io import BytesIO
-from typing import Any
+from typing import Any, NoReturn
 
 import django
 from django.conf import settings
@@ -33,6 +33,12 @@ class WSGIHandler(wsgi.WSGIHandler):
     request_class = WSGIRequest
 
 
+def stop(error: ImproperlyConfigured) -> NoReturn:
+    print(f"Configuration: {error}", file=sys.stderr)
+    # gunicorn's APP_LOAD_ERROR: the master stops too, in place of starting the worker again and again.
+    raise SystemExit(4)
+
+
 try:
     django.setup(set_prefix=False)
     django_application = WSGIHandler()
@@ -40,9 +46,17 @@ try:
         # A request waits so long for the database; a command, such as a migration, as long as it takes.
         settings.DATABASES["default"]["OPTIONS"]["answer_timeout"] = settings.DATABASE_TIMEOUT
 except ImproperlyConfigured as error:
-    print(f"Configuration: {error}", file=sys.stderr)
-    # gunicorn's APP_LOAD_ERROR: the master stops too, in place of starting the worker again and again.
-    raise SystemExit(4) from None
+    stop(error)
+
+
+def check_database() -> None:
+    """Stop where the database can never serve; `gunicorn.conf.py` calls this in each worker."""
+    from todo_project.database import check_at_start
+
+    try:
+        check_at_start()
+    except ImproperlyConfigured as error:
+        stop(error)
 
 
 def readable(content_type: str) -> bool:
