@@ -83,7 +83,7 @@ def test_row_that_the_database_refuses_is_a_bug() -> None:
         (DataError if connection.vendor == "postgresql" else IntegrityError, "x" * 201),
     ):
         with pytest.raises(error) as raised:
-            statements.create("alice", title=text)
+            statements.create("alice", {"title": text})
         assert not report_unavailable(raised.value)
     assert not report_unavailable(ValueError())
     assert not report_unavailable(None)
@@ -93,6 +93,7 @@ def test_a_bug_within_a_broken_transaction_is_answered_and_logged(log) -> None:
     """Where nobody can be asked whether the database is migrated, the answer is 503, and the log has both errors."""
     with transaction.atomic():
         transaction.set_rollback(True)
+        connection.rollback_exc = None  # Which a test before may have left.
         with pytest.raises(ProgrammingError) as raised:
             connection.validate_no_broken_transaction()
         assert report_unavailable(raised.value)

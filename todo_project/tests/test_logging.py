@@ -5,6 +5,7 @@ import re
 import time
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from conftest import Actor, assert_problem, sign
@@ -186,7 +187,7 @@ def test_token_that_has_expired_is_no_fault_of_a_setting(alice: Actor, log) -> N
 def test_failed_csrf_check_says_why(db, alice: Actor, log) -> None:
     client = Client(enforce_csrf_checks=True)
     page = client.get("/admin/login/", headers={"Host": "testserver"})
-    form = {"csrfmiddlewaretoken": page.cookies["csrftoken"].value, "username": "root", "password": "x"}
+    form = {"csrfmiddlewaretoken": page.cookies[settings.CSRF_COOKIE_NAME].value, "username": "root", "password": "x"}
     headers = {"Host": "testserver", "Origin": "https://testserver"}  # A proxy that does not say X-Forwarded-Proto.
     assert_problem(client.post("/admin/login/", form, headers=headers), 403, "permission_denied")
     reason = "Origin checking failed - https://testserver does not match any trusted origins."
@@ -196,7 +197,7 @@ def test_failed_csrf_check_says_why(db, alice: Actor, log) -> None:
 def test_failed_csrf_check_of_a_referer_names_no_search(db, alice: Actor, log) -> None:
     client = Client(enforce_csrf_checks=True)
     page = client.get("/admin/login/", secure=True)
-    form = {"csrfmiddlewaretoken": page.cookies["csrftoken"].value}
+    form = {"csrfmiddlewaretoken": page.cookies[settings.CSRF_COOKIE_NAME].value}
     headers = {"Referer": "https://elsewhere.example/Kaktusfeige?search=Quittengelee"}
     assert client.post("/admin/login/", form, secure=True, headers=headers).status_code == 403
     assert "https://elsewhere.example does not match" in refused(log)[0]
