@@ -14,7 +14,7 @@ TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 # Empty members are allowed. Each character can be read in one way only, so a long header takes no longer to refuse.
 TAG_LIST = re.compile(rf"[ \t,]*{TAG}(?:[ \t]*,[ \t,]*{TAG})*[ \t,]*")
 # A task's tag is the moment of its last write, which every write moves: 20 digits, down to the microsecond.
-OURS = re.compile(r'"([0-9]{20})"')
+OURS = re.compile(r'(?:W/)?"([0-9]{20})"')
 
 
 def etag(task: TaskRow) -> str:
@@ -37,7 +37,8 @@ def not_modified(request: Request, tag: str) -> bool:
 def parse_conditions(request: Request) -> Condition | None:
     """`If-Match` and `If-None-Match` as a condition that the statement checks; None where neither was sent.
 
-    A weak tag never matches `If-Match`; a malformed header is a condition that never holds.
+    Our own tag counts in `If-Match` also where a proxy that compresses made it weak: it names a state, and not its
+    bytes. No other weak tag matches. A malformed header is a condition that never holds.
     """
     if_match, if_none_match = request.META.get("HTTP_IF_MATCH"), request.META.get("HTTP_IF_NONE_MATCH")
     among: tuple[str, ...] | None = None
@@ -51,7 +52,7 @@ def parse_conditions(request: Request) -> Condition | None:
         if tags is None:  # `*`, which any task matches, or malformed.
             among = ()
         else:
-            not_among = _moments(tag.removeprefix("W/") for tag in tags)
+            not_among = _moments(tags)
     return Condition(among, not_among)
 
 

@@ -251,7 +251,8 @@ def test_an_empty_list_has_a_tag_too(db, alice: Actor) -> None:
 @pytest.mark.promise("P-63", "P-73")
 @pytest.mark.parametrize("how", WRITES)
 @pytest.mark.parametrize(
-    "form", ["{}", '"x", {}', '{},W/"x"', " ,, {} ,\t", '"a,b",{},"20261305000000000000"', "*", " * "]
+    "form",
+    ["{}", "W/{}", '"x", {}', '"x",W/{}', '{},W/"x"', " ,, {} ,\t", '"a,b",{},"20261305000000000000"', "*", " * "],
 )
 def test_a_write_of_the_state_that_was_read_happens_in_one_query(alice: Actor, milk: Task, how: str, form: str) -> None:
     before, header = rows(), form.replace("{}", tag_of(alice, milk))
@@ -278,11 +279,17 @@ def test_a_write_of_a_state_that_has_changed_is_refused_in_two_queries(alice: Ac
 
 @pytest.mark.promise("P-63")
 @pytest.mark.parametrize("how", WRITES)
-def test_weak_foreign_and_malformed_tags_never_match(alice: Actor, milk: Task, how: str) -> None:
+def test_foreign_and_malformed_tags_never_match_weak_or_strong(alice: Actor, milk: Task, how: str) -> None:
+    """A proxy weakens our own tag, which then still names the state; it makes none of another's into ours."""
+    stale = tag_of(alice, milk)
+    alice.put(alice.task(milk.pk), {"title": "Milk"})
     before, tag = rows(), tag_of(alice, milk)
-    never = [f"W/{tag}", f'W/{tag}, "x"', f"{tag} {tag}", f"{tag}x", f"*, {tag}", f"{tag}, *", tag.strip('"')]
+    never = [f"{tag} {tag}", f"{tag}x", f"*, {tag}", f"{tag}, *", tag.strip('"'), f"w/{tag}", f"W/ {tag}", f"W/W/{tag}"]
+    never += [stale, "W/" + tag.strip('"'), tag.replace('"', '"W/', 1), f'{tag[:-1]}-gzip"']
     for header in [*never, *FOREIGN, *MALFORMED]:
         assert_refused(alice, milk, write(alice, milk.pk, how, If_Match=header), before)
+    for header in [stale, *FOREIGN]:
+        assert_refused(alice, milk, write(alice, milk.pk, how, If_Match=f"W/{header}"), before)
 
 
 @pytest.mark.parametrize("name", ["If_Match", "If_None_Match"])
