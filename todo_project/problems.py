@@ -20,6 +20,7 @@ from rest_framework.utils.serializer_helpers import ReturnDict
 
 from todo_project.database import report_unavailable
 from todo_project.logging import refusals, request_id
+from todo_project.renderers import preferred_media_type
 
 RETRY_AFTER_SECONDS = 1
 # Every `code` there is: its status, and what it tells. /docs shows this table, and `type` points into it.
@@ -93,14 +94,8 @@ def problem_document(status: int, code: str, detail: str, errors: list[dict[str,
 
 
 def wants_html(request: HttpRequest) -> bool:
-    """Whether the client asked for HTML by name and did not rather have JSON."""
-    if "text/html" not in request.META.get("HTTP_ACCEPT", ""):
-        return False
-    try:
-        preferred = request.get_preferred_type(["text/html", "application/json", "application/problem+json"])
-    except ValueError:  # A parameter of the header in an encoding that does not exist.
-        return False
-    return preferred == "text/html"
+    """Whether the client would rather have HTML than JSON: the negotiation that an endpoint's answer goes through."""
+    return preferred_media_type(request.META.get("HTTP_ACCEPT", ""), ["application/json", "text/html"]) == "text/html"
 
 
 def problem_response(
