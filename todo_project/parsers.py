@@ -17,16 +17,11 @@ from todo_project.problems import Problem
 from todo_project.strict import MAX_DEPTH, decode_json
 
 
-def refuse_too_large(stream: IO[bytes], context: Mapping[str, Any]) -> None:
-    """413 for a body over the bound, read to its end up to 4 MiB: a client still sending would miss the answer."""
-    length = int(context["request"].META.get("CONTENT_LENGTH") or 0)
-    if length <= settings.MAX_BODY_BYTES:
-        return
-    left = min(length, settings.MAX_DRAINED_BYTES)
-    while left > 0 and (chunk := stream.read(min(left, 64 * 1024))):
-        left -= len(chunk)
-    detail = f"A body may have at most {settings.MAX_BODY_BYTES} bytes."
-    raise Problem(413, "payload_too_large", detail)
+def refuse_too_large(context: Mapping[str, Any]) -> None:
+    """413 for a body over the bound."""
+    if int(context["request"].META.get("CONTENT_LENGTH") or 0) > settings.MAX_BODY_BYTES:
+        detail = f"A body may have at most {settings.MAX_BODY_BYTES} bytes."
+        raise Problem(413, "payload_too_large", detail)
 
 
 class JSONParser(BaseParser):
@@ -42,7 +37,7 @@ class JSONParser(BaseParser):
         charset = parse_header_parameters(media_type or "")[1].get("charset", "utf-8")
         if charset.lower() not in {"utf-8", "utf8"}:
             raise UnsupportedMediaType(media_type or "", "JSON is UTF-8.")
-        refuse_too_large(stream, parser_context)
+        refuse_too_large(parser_context)
         try:
             body = stream.read()
             if len(body) < int(parser_context["request"].META.get("CONTENT_LENGTH") or 0):
@@ -62,7 +57,7 @@ class FormParser(parsers.FormParser):
     """A form from one of our own pages."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        refuse_too_large(stream, parser_context)
+        refuse_too_large(parser_context)
         return super().parse(stream, media_type, parser_context)
 
 
@@ -70,7 +65,7 @@ class MultiPartParser(parsers.MultiPartParser):
     """A multipart form from one of our own pages."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        refuse_too_large(stream, parser_context)
+        refuse_too_large(parser_context)
         return super().parse(stream, media_type, parser_context)
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from io import BytesIO
 from typing import Any, NoReturn
@@ -14,6 +15,8 @@ from django.core.handlers import wsgi
 from django.utils.http import parse_header_parameters
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "todo_project.settings")
+
+HANGS_UP_OVER_BYTES = 64 * 1024
 
 
 class WSGIRequest(wsgi.WSGIRequest):
@@ -79,4 +82,18 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
         body = environ["wsgi.input"].read(settings.MAX_DRAINED_BYTES)
         environ["CONTENT_LENGTH"] = str(len(body))
         environ["wsgi.input"] = BytesIO(body)
-    return django_application(environ, start_response)
+    response: Iterable[bytes] = django_application(environ, start_response)
+    read_to_the_end(environ)
+    return response
+
+
+def read_to_the_end(environ: dict[str, Any]) -> None:
+    """Take what a refusal left of a large body, up to 4 MiB.
+
+    gunicorn hangs up on more than 64 KiB, and a client or proxy that is still sending then misses the answer.
+    """
+    length, left = environ.get("CONTENT_LENGTH", ""), settings.MAX_DRAINED_BYTES
+    if length.isdecimal() and int(length) > HANGS_UP_OVER_BYTES:
+        with suppress(OSError):  # The client has gone.
+            while left > 0 and (chunk := environ["wsgi.input"].read(min(left, HANGS_UP_OVER_BYTES))):
+                left -= len(chunk)
