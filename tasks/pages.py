@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import QueryDict
 from django.template import loader
+from django.urls import reverse
 from django.utils.encoding import escape_uri_path
 from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.utils.serializer_helpers import ReturnDict
@@ -38,9 +39,9 @@ class PageRenderer(BrowsableAPIRenderer):
 
     def get_breadcrumbs(self, request: Any) -> list[tuple[str, str]]:
         """The list, then what of it is shown; DRF would call each of them by the view's one name."""
-        words = request.path.split("/")
+        words, below = request.path_info.split("/"), reverse("index").rstrip("/")
         names = {3: words[3].capitalize(), 4: f"Task {''.join(words[4:5])}", 5: "".join(words[5:6]).capitalize()}
-        return [(names[n], escape_uri_path("/".join(words[: n + 1]))) for n in range(3, len(words))]
+        return [(names[n], below + escape_uri_path("/".join(words[: n + 1]))) for n in range(3, len(words))]
 
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Mapping[str, Any]

@@ -16,6 +16,7 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.middleware.security import SecurityMiddleware
+from django.urls import reverse
 
 from todo_project.logging import refusals, request_id
 from todo_project.problems import problem_response
@@ -42,6 +43,8 @@ class RequestMiddleware:
         if "X-Content-Type-Options" not in response:  # SecurityMiddleware itself met a Host that is not ours.
             self.security.process_response(request, response)  # type: ignore[arg-type]  # It sets headers alone.
         response["X-Request-ID"] = request_id.get()
+        for cookie in response.cookies.values():  # Below the path that the service is served at.
+            cookie["path"] = reverse("index").rstrip("/") + cookie["path"]
         if request.path_info.startswith("/api/"):
             response["Cache-Control"] = "private, no-cache"
             response["Vary"] = "Accept, Authorization, Cookie, Origin"

@@ -1,9 +1,9 @@
 """The pages beside the API: what is here, sign-in and sign-out."""
 
-from urllib.parse import quote
-
+from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -11,6 +11,13 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from todo_project.authentication import MAX_COOKIE_TOKEN, SIGN_IN_COOKIE, cookie_token, set_sign_in_cookie, verify
 from todo_project.problems import RETRY_AFTER_SECONDS, Problem, wants_html
+
+
+class StaticFiles(StaticFilesStorage):
+    """The addresses of assets, below the path that the service is served at."""
+
+    def url(self, name: str | None) -> str:
+        return reverse("index").rstrip("/") + super().url(name)
 
 
 def signed_in_subject(request: HttpRequest) -> str | None:
@@ -23,20 +30,20 @@ def signed_in_subject(request: HttpRequest) -> str | None:
 
 
 def tasks_path(subject: str) -> str:
-    return f"/api/{quote(subject, safe='')}/tasks"
+    return reverse("task-list", args=[subject])
 
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """What is here, for people and for programs."""
     links = {
-        "tasks": "/api/{user_id}/tasks",
-        "documentation": "/docs",
-        "openapi": "/openapi.json",
-        "login": "/login",
-        "admin": "/admin/",
-        "health": "/healthz",
-        "readiness": "/readyz",
+        "tasks": f"{reverse('index')}api/{{user_id}}/tasks",
+        "documentation": reverse("docs"),
+        "openapi": reverse("openapi"),
+        "login": reverse("login"),
+        "admin": reverse("admin:index"),
+        "health": reverse("healthz"),
+        "readiness": reverse("readyz"),
     }
     if not wants_html(request):
         response: HttpResponse = JsonResponse(links)
@@ -82,6 +89,6 @@ def login(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["POST"])
 def logout(request: HttpRequest) -> HttpResponse:
     """Forget the token."""
-    response = HttpResponseRedirect("/")
+    response = HttpResponseRedirect(reverse("index"))
     response.delete_cookie(SIGN_IN_COOKIE, samesite="Lax")
     return response

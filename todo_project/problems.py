@@ -12,6 +12,7 @@ from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooB
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.http import urlencode
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -81,7 +82,7 @@ def unavailable(detail: str) -> Problem:
 def problem_document(status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
     """The members of RFC 9457 and ours: `code`, `request_id` and, for validation, `errors`."""
     document: dict[str, Any] = {
-        "type": f"/docs#{code}",
+        "type": f"{reverse('docs')}#{code}",
         "title": http.client.responses.get(status, "Error"),
         "status": status,
         "detail": detail,
@@ -147,7 +148,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         serializer = getattr(exc.detail, "serializer", None)
     elif isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         if html and request.method in {"GET", "HEAD"} and "HTTP_AUTHORIZATION" not in request.META:
-            return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({'next': request.get_full_path()})}")
+            return HttpResponseRedirect(f"{reverse('login')}?{urlencode({'next': request.get_full_path()})}")
         status, code, detail = 401, str(exc.get_codes()), str(exc.detail)
         headers["WWW-Authenticate"] = 'Bearer realm="todo"'
         if code != "not_authenticated":

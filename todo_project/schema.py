@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework import serializers
@@ -47,7 +48,10 @@ def document() -> dict[str, Any]:
 @require_safe
 def openapi(request: HttpRequest) -> HttpResponse:
     """The OpenAPI document, for programs."""
-    return HttpResponse(orjson.dumps(document()), content_type="application/json")
+    described, below = document(), reverse("index").rstrip("/")
+    if below:
+        described = {**described, "servers": [{"url": below}]}
+    return HttpResponse(orjson.dumps(described), content_type="application/json")
 
 
 @require_safe

@@ -116,7 +116,7 @@ if DATABASES["default"]["ENGINE"] == "todo_project.postgresql":
 # --- The API --------------------------------------------------------------------------------------------------
 
 MAX_BODY_BYTES = 256 * 1024
-MAX_DRAINED_BYTES = 4 * 1024 * 1024  # Read to the end, so that the client sees that it was too much.
+MAX_DRAINED_BYTES = 4 * 1024 * 1024  # Read to the end, so that the client sees why it was refused.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
 # Where THROTTLE_RATE counts: in each process, for so many users.
@@ -166,10 +166,10 @@ CORS_EXPOSE_HEADERS = ["ETag", "Link", "Location", "Content-Location", "Retry-Af
 # --- Pages: the browsable API, the admin, the documentation ----------------------------------------------------
 
 STATIC_URL = "/static/"
+STORAGES = {"staticfiles": {"BACKEND": "todo_project.pages.StaticFiles"}}
 # Assets are served from the packages that bring them: no build step stands between install and start.
 WHITENOISE_USE_FINDERS = True
 
-LOGIN_URL = "/login"
 # The admin's sign-in lives under its own path and in the database, so that signing out ends it.
 SESSION_COOKIE_PATH = "/admin/"
 # Names of our own: another Django on the same host has cookies by the usual ones, which reach this service too.
@@ -196,7 +196,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # changes its own answers only.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"(?:^|/)(?:healthz|readyz)$"]  # Also below a path.
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 # Whether subdomains may be bound and the name put on browsers' preload list is the operator's to decide.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]

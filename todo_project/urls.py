@@ -20,7 +20,7 @@ urlpatterns = [
     path("logout", pages.logout, name="logout"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
-    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
 ]
 

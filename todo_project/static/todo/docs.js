@@ -1,1 +1,1 @@
-SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: false, persistAuthorization: false });
+SwaggerUIBundle({ url: "openapi.json", dom_id: "#swagger-ui", deepLinking: false, persistAuthorization: false });
