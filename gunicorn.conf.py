@@ -25,6 +25,8 @@ keepalive = 75
 
 # A cursor with a title in it can take 3,200 bytes, a search 2,400.
 limit_request_line = 8190
+# A token with a picture in it takes 9,000 bytes, and so may a frontend's cookies on the same host. 16 KiB and a name.
+limit_request_field_size = 16 * 1024 + 256
 
 # The project writes its own line for each request: it leaves out the query, which holds search words.
 accesslog = None

@@ -96,6 +96,8 @@ class Live:
     variables: dict[str, str]
     command: list[str] = field(default_factory=lambda: list(GUNICORN))
     process: subprocess.Popen[bytes] | None = None
+    # The port of a proxy in front of it, to which requests then go.
+    front: int = 0
 
     def __post_init__(self) -> None:
         descriptor, name = tempfile.mkstemp(prefix="todo-live-", suffix=".log")
@@ -108,7 +110,7 @@ class Live:
 
     @property
     def port(self) -> int:
-        return int(self.variables["PORT"])
+        return self.front or int(self.variables["PORT"])
 
     @property
     def url(self) -> str:
@@ -132,7 +134,8 @@ class Live:
                 if self.request("GET", "/healthz").status == 200:
                     return self
             except OSError:
-                time.sleep(0.05)
+                pass
+            time.sleep(0.05)
         self.stop(signal.SIGKILL)
         raise AssertionError(f"It did not answer within {START_SECONDS} s:\n{self.log}")
 

@@ -209,7 +209,7 @@ def test_every_other_block_is_one_that_cannot_run_here() -> None:
     for page in (name for name in pages() if not name.startswith("benchmarks/results/")):
         for block in blocks(page):
             # A shell block under another name, or under none, would never run.
-            assert block.info in {"sh", "sh neon", "json", "text", "ts", "ini", "sql"}, f"{page}: {block}"
+            assert block.info in {"sh", "sh neon", "json", "text", "ts", "ini", "sql", "nginx"}, f"{page}: {block}"
             if block.info == "sh neon":
                 assert "neon.tech" in block.text
                 unrun.append(f"{page}: neon")

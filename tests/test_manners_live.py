@@ -89,8 +89,9 @@ def test_a_client_that_hangs_up_and_sends_again_makes_one_task(live: Live, user:
     ids = [user.request("POST", user.tasks, MILK, Idempotency_Key=str(number)).json()["id"] for number in range(30)]
     assert sorted(task["id"] for task in user.list()) == sorted(set(ids))
     assert len(set(ids)) == 30
-    # And of those that were hung up on, at least the ones without a reset did reach the task.
-    assert live.log.count(f" POST {user.tasks} 201 ") >= 75
+    # And of those that were hung up on, at least the ones without a reset did reach the task. (A proxy passes on none
+    # whose client has gone.)
+    assert live.front or live.log.count(f" POST {user.tasks} 201 ") >= 75
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_a_page_of_another_origin_may_read_tags_and_send_conditions(user: User) 
     for answer in answers:
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
         assert "etag" in answer.headers["Access-Control-Expose-Headers"].lower()
-        assert "origin" in answer.headers["Vary"].lower()
+        assert "origin" in ", ".join(answer.headers.get_all("Vary")).lower()
     asked = "authorization, content-type, if-match, if-none-match, idempotency-key"
     preflight = user.live.request(
         "OPTIONS", path, Origin=ORIGIN, Access_Control_Request_Method="PUT", Access_Control_Request_Headers=asked

@@ -139,9 +139,9 @@ class BetterAuthServer:
     ) -> None:
         self.stop()
 
-    def sign_up(self, email: str) -> Session:
+    def sign_up(self, email: str, **members: str) -> Session:
         cookies = CookieJar()
-        body = {"email": email, "password": "correct horse battery", "name": "Test"}
+        body = {"email": email, "password": "correct horse battery", "name": "Test", **members}
         answer, headers = self._call("POST", "/api/auth/sign-up/email", cookies, body)
         return Session(
             user_id=answer["user"]["id"],

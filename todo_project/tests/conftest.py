@@ -5,7 +5,8 @@ import logging
 import socket
 
 import pytest
-from django.db import connections
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, connections
 
 from todo_project.logging import LineFormatter, OncePerSecond, refusals
 from todo_project.postgresql.base import DatabaseWrapper
@@ -25,6 +26,16 @@ def database_away(django_db_blocker):
                 yield
         finally:
             connections["default"] = there
+
+
+@pytest.fixture
+def connection_stays_open() -> None:
+    """For tests that call the WSGI application itself: its signals would close a test's own connection.
+
+    Django's test client keeps them from that, and connects them again after each of its requests.
+    """
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
 
 
 @pytest.fixture

@@ -6,18 +6,12 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from django.core.signals import request_started
-from django.db import close_old_connections
 
 from conftest import Actor, assert_problem, rows
 from tasks.models import Task
 from todo_project.wsgi import application
 
-
-@pytest.fixture(autouse=True)
-def no_closing() -> None:
-    """Django's test client, where a test before used it, has connected what would close a test's own connection."""
-    request_started.disconnect(close_old_connections)
+pytestmark = pytest.mark.usefixtures("connection_stays_open")
 
 
 def ask(path: str, method: str = "GET", body: bytes = b"", **environ: str) -> tuple[int, bytes]:

@@ -7,21 +7,12 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
 
 from conftest import Actor
 from tasks.models import Task
 from todo_project.wsgi import application
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def no_closing() -> None:
-    """Django's test client, where a test before used it, has connected what would close a test's own connection."""
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("connection_stays_open")]
 
 
 @pytest.fixture
