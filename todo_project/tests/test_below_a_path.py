@@ -7,8 +7,6 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from django.core.signals import request_started
-from django.db import close_old_connections
 from django.urls import set_script_prefix
 
 from conftest import sign
@@ -17,9 +15,7 @@ from todo_project.wsgi import application
 
 
 @pytest.fixture(autouse=True)
-def root_again() -> Iterator[None]:
-    # Django's test client, where a test before used it, has connected what would close a test's own connection.
-    request_started.disconnect(close_old_connections)
+def root_again(connection_stays_open: None) -> Iterator[None]:
     yield
     set_script_prefix("/")
 
