@@ -25,6 +25,7 @@ from tests.test_documents import blocks
 
 # What holds of gunicorn alone holds through nginx too. These run here again, with this module's `live`.
 from tests.test_live import (  # noqa: F401
+    BOUND,
     test_a_body_of_exactly_the_bound_is_taken,
     test_a_chunked_body_sets_and_never_flips,
     test_a_client_that_waits_for_100_continue_is_told_to_go_on,
@@ -271,8 +272,8 @@ def test_slow_bodies_take_nothing_from_others_and_are_taken(user: User, live: Li
 
 
 def test_slow_readers_take_nothing_from_others(user: User, live: Live) -> None:
-    long_list(user)
-    head = f"GET {user.tasks} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {user.token}\r\n\r\n".encode()
+    path, _ = long_list(user)
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {user.token}\r\n\r\n".encode()
     with ExitStack() as stack:
         for _ in range(2 * THREADS):
             connection = stack.enter_context(socket.socket())
@@ -288,18 +289,21 @@ def test_slow_readers_take_nothing_from_others(user: User, live: Live) -> None:
 # --- Clients that go away ---------------------------------------------------------------------------------------------
 
 
-def long_list(user: User) -> int:
-    """Tasks whose list is larger than what sockets hold; returns its length in bytes."""
-    for number in range(100):
-        user.create(f"Task {number}", description="\N{GRINNING FACE}" * 5000)
-    return len(user.request("GET", user.tasks).body)
+def long_list(user: User) -> tuple[str, int]:
+    """Tasks whose list is larger than what sockets hold: its path, and its length in bytes."""
+    with closing(user.live.connect()) as connection:
+        for number in range(500):
+            body = {"title": f"Task {number}", "description": "\N{GRINNING FACE}" * 5000}
+            assert user.request("POST", user.tasks, body, connection=connection).status == 201
+    path = f"{user.tasks}?limit=1000"
+    return path, len(user.request("GET", path).body)
 
 
 def test_clients_that_go_away_amid_an_answer_or_a_body_harm_nobody(user: User, live: Live, proxy: Nginx) -> None:
-    length = long_list(user)
-    assert length > 2_000_000
+    path, length = long_list(user)
+    assert length > 10_000_000
     head = f"HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {user.token}\r\n"
-    asks = f"GET {user.tasks} {head}\r\n"
+    asks = f"GET {path} {head}\r\n"
     sends = f'POST {user.tasks} {head}Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{{"title": "Gone'
     for number in range(3 * THREADS):
         with socket.create_connection((live.host, live.port), timeout=20) as connection:
@@ -309,7 +313,7 @@ def test_clients_that_go_away_amid_an_answer_or_a_body_harm_nobody(user: User, l
             if number % 2:  # With a reset, and without one.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     started = time.monotonic()
-    assert len(user.request("GET", user.tasks).body) == length
+    assert len(user.request("GET", path).body) == length
     assert time.monotonic() - started < 5
     assert "Traceback" not in live.log
     assert not re.search(r"\[(?:alert|crit|emerg)\]", proxy.log)
@@ -318,16 +322,19 @@ def test_clients_that_go_away_amid_an_answer_or_a_body_harm_nobody(user: User, l
 # --- Large bodies -----------------------------------------------------------------------------------------------------
 
 
-def test_a_body_that_nginx_buffers_in_a_file_is_taken_whole(user: User, proxy: Nginx) -> None:
+def test_a_body_waits_in_memory_and_at_the_bound_in_a_file_and_is_taken_whole(user: User, proxy: Nginx) -> None:
     description = "\N{GRINNING FACE}" * 5000
-    buffered = proxy.log.count("is buffered to a temporary file")
-    answer = user.request("POST", user.tasks, {"title": "Milk", "description": description}, Origin=ORIGIN)
-    assert (answer.status, answer.json()["description"]) == (201, description)
-    assert_readable(answer)
-    chunks = [answer.body[place : place + 1000] for place in range(0, len(answer.body), 1000)]
-    again = user.request("PUT", f"{user.tasks}/{answer.json()['id']}", iter(chunks), Origin=ORIGIN)
-    assert (again.status, again.json()["description"]) == (200, description)
-    assert proxy.log.count("is buffered to a temporary file") == buffered + 2
+    body = json.dumps({"title": "Milk", "description": description}, ensure_ascii=False).encode()
+
+    def files() -> int:
+        return proxy.log.count("is buffered to a temporary file")
+
+    before = files()
+    for sent, waited in [(body, 0), (body.ljust(BOUND), 0), (iter([body.ljust(BOUND)]), 1)]:
+        answer = user.request("POST", user.tasks, sent, Origin=ORIGIN)
+        assert (answer.status, answer.json()["description"]) == (201, description)
+        assert_readable(answer)
+        assert files() == before + waited
 
 
 @pytest.mark.promise("P-35")
