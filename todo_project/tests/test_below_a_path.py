@@ -50,14 +50,14 @@ def send_below(below: str) -> Any:
 
 
 @pytest.mark.parametrize("below", ["/todo", "/a/b-c"])
-def test_nothing_leads_out_of_the_path(db: None, django_user_model, below: str) -> None:
+def test_nothing_leads_out_of_the_path(transactional_db: None, django_user_model, below: str) -> None:
     django_user_model.objects.create_superuser("root", password=PASSWORD)
     walker = walk(send_below(below), below, "alice", sign("alice"), "root")
     assert len(walker.shown) > 60
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_health_is_not_redirected_to_https(db: None, settings, path: str) -> None:
+def test_health_is_not_redirected_to_https(transactional_db: None, settings, path: str) -> None:
     """The middleware reads this setting when the application is made, so it is made anew."""
     from django.core.wsgi import get_wsgi_application
 
