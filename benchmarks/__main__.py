@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from benchmarks import against, connections, cpu, growth, keys, report, systems, worker
 from benchmarks import bench as benches
-from benchmarks import connections, cpu, growth, keys, report, systems, worker
 from benchmarks.bench import Bench
 from benchmarks.check import check, check_noop
 from benchmarks.compare import compare
@@ -25,7 +26,7 @@ def check_all(bench: Bench) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=sys.modules["benchmarks"].__doc__)
     parser.add_argument(
-        "command", nargs="?", default="compare", choices=("check", "all", *COMMANDS), help="default: compare"
+        "command", nargs="?", default="compare", choices=("check", "against", "all", *COMMANDS), help="default: compare"
     )
     parser.add_argument("--size", type=int, default=1_000_000, help="tasks in the table, a hundred for each user")
     parser.add_argument("--large", type=int, default=10_000_000, help="tasks in the table of `growth`")
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16, help="connections of the load generator")
     parser.add_argument("--requests", type=int, default=100_000, help="requests of `memory`")
     parser.add_argument("--delay", type=float, default=5, help="milliseconds to the distant database of `pool`")
+    parser.add_argument("--other", type=Path, help="the other checkout of `against`")
     options = parser.parse_args()
     try:
         for command in COMMANDS if options.command == "all" else (options.command,):
@@ -52,6 +54,8 @@ def run(command: str, options: argparse.Namespace) -> None:
     with benches.prepared(data, options.seconds, options.connections) as bench:
         if command == "check":
             check_all(bench)
+        elif command == "against":
+            print(against.against(bench, options.rounds, options.other.resolve()).markdown())
         else:
             report.publish(command, COMMANDS[command](bench, options))
 

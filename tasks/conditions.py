@@ -30,7 +30,9 @@ def list_etag(tasks: Iterable[TaskRow], link: str | None) -> str:
 
 def not_modified(request: Request, tag: str) -> bool:
     """Whether `If-None-Match` says that the client has this state already; a malformed one says nothing."""
-    header = request.META.get("HTTP_IF_NONE_MATCH", "")
+    header = request.META.get("HTTP_IF_NONE_MATCH")
+    if header is None:
+        return False
     return header.strip(" \t") == "*" or tag in [given.removeprefix("W/") for given in _tags(header) or ()]
 
 

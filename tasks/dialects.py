@@ -56,9 +56,10 @@ def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
     Raises:
         NotSupportedError: it is neither PostgreSQL nor SQLite.
     """
-    if connection.vendor not in DIALECTS:
+    dialect = DIALECTS.get(connection.vendor)
+    if dialect is None:
         raise NotSupportedError(f"Tasks are kept in PostgreSQL or SQLite, not in {connection.display_name}.")
-    return DIALECTS[connection.vendor]
+    return dialect
 
 
 # --- Functions that run inside SQLite's statements; times are text as Django stores them --------------------------

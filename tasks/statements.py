@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import repeat
 from typing import Any, cast
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import DateTimeField
 
 from tasks.dialects import Dialect, dialect_of, to_stored
@@ -52,7 +54,8 @@ def page(
 
     `ordering` is `created_at`, `updated_at` or `title`, with `-` for descending; the id breaks ties the same way.
     """
-    dialect = dialect_of(connection)
+    database = connections[DEFAULT_DB_ALIAS]
+    dialect = dialect_of(database)
     key, descending = ordering.removeprefix("-"), ordering.startswith("-")
     assert key in {"created_at", "updated_at", "title"}
     where, parameters = ["user_id = %s"], [cast(Any, owner)]
@@ -69,6 +72,7 @@ def page(
         parameters += after
     direction = "DESC" if descending else "ASC"
     return _tasks(
+        database,
         f"SELECT {_columns(dialect)} FROM tasks_task WHERE {' AND '.join(where)} "
         f"ORDER BY {key} {direction}, id {direction} LIMIT %s",
         [*parameters, limit],
@@ -77,8 +81,9 @@ def page(
 
 def read(owner: str, task_id: int) -> TaskRow | None:
     """The owner's task of that id."""
-    columns = _columns(dialect_of(connection))
-    return _task(f"SELECT {columns} FROM tasks_task WHERE user_id = %s AND id = %s", [owner, task_id])
+    database = connections[DEFAULT_DB_ALIAS]
+    columns = _columns(dialect_of(database))
+    return _task(database, f"SELECT {columns} FROM tasks_task WHERE user_id = %s AND id = %s", [owner, task_id])
 
 
 def create(owner: str, values: Mapping[str, Any], *, idempotency: Idempotency | None = None) -> TaskRow | None:
@@ -87,9 +92,10 @@ def create(owner: str, values: Mapping[str, Any], *, idempotency: Idempotency | 
     A client field that is not among the values has its model's default. None if the key made a task of other values. A
     create with the same key under way is waited for.
     """
-    dialect = dialect_of(connection)
+    database = connections[DEFAULT_DB_ALIAS]
+    dialect = dialect_of(database)
     columns = ["user_id", *Task.CLIENT_FIELDS]
-    parameters = [owner, *_stored(with_defaults(values))]
+    parameters = [owner, *_stored(with_defaults(values), database)]
     conflict = ""
     if idempotency is not None:
         columns += ["idempotency_key", "idempotency_fingerprint"]
@@ -104,6 +110,7 @@ def create(owner: str, values: Mapping[str, Any], *, idempotency: Idempotency | 
     if dialect.now == "%s":
         parameters += [to_stored(datetime.now(UTC))] * 2
     return _task(
+        database,
         f"INSERT INTO tasks_task ({', '.join(columns)}, created_at, updated_at) "
         f"VALUES ({placeholders}, {dialect.now}, {dialect.now}) {conflict}RETURNING {_columns(dialect)}",
         parameters,
@@ -116,7 +123,7 @@ def update(
     """Write these client fields and keep the others."""
     # In the order of the declaration, so that the same fields are always the same text.
     assignments = [f"{name} = %s" for name in Task.CLIENT_FIELDS if name in values]
-    return _write(owner, task_id, assignments, _stored(values), condition)
+    return _write(owner, task_id, assignments, _stored(values, connections[DEFAULT_DB_ALIAS]), condition)
 
 
 def toggle(owner: str, task_id: int, *, condition: Condition | None = None) -> TaskRow | None:
@@ -126,8 +133,9 @@ def toggle(owner: str, task_id: int, *, condition: Condition | None = None) -> T
 
 def delete(owner: str, task_id: int, *, condition: Condition | None = None) -> bool:
     """Whether there was such a task to delete."""
-    where, parameters = _where(owner, task_id, condition)
-    return bool(_fetch_all(f"DELETE FROM tasks_task WHERE {where} RETURNING id", parameters))
+    database = connections[DEFAULT_DB_ALIAS]
+    where, parameters = _where(owner, task_id, condition, dialect_of(database))
+    return bool(_fetch_all(database, f"DELETE FROM tasks_task WHERE {where} RETURNING id", parameters))
 
 
 # --- What they are made of ----------------------------------------------------------------------------------------
@@ -136,20 +144,22 @@ def delete(owner: str, task_id: int, *, condition: Condition | None = None) -> b
 def _write(
     owner: str, task_id: int, assignments: list[str], values: list[Any], condition: Condition | None
 ) -> TaskRow | None:
-    dialect = dialect_of(connection)
-    where, parameters = _where(owner, task_id, condition)
+    database = connections[DEFAULT_DB_ALIAS]
+    dialect = dialect_of(database)
+    where, parameters = _where(owner, task_id, condition, dialect)
     assignments = [*assignments, f"updated_at = {dialect.next_updated_at}"]
     return _task(
+        database,
         f"UPDATE tasks_task SET {', '.join(assignments)} WHERE {where} RETURNING {_columns(dialect)}",
         [*values, *parameters],
     )
 
 
-def _where(owner: str, task_id: int, condition: Condition | None) -> tuple[str, list[Any]]:
+def _where(owner: str, task_id: int, condition: Condition | None, dialect: Dialect) -> tuple[str, list[Any]]:
     """The one row a write may touch, if it is the owner's and the condition holds of it."""
     where, parameters = "user_id = %s AND id = %s", [cast(Any, owner), task_id]
     if condition is not None:
-        among = dialect_of(connection).updated_at_among
+        among = dialect.updated_at_among
         if condition.among is not None:
             where += f" AND {among}"
             parameters.append(",".join(condition.among))
@@ -166,27 +176,27 @@ def _columns(dialect: Dialect) -> str:
     return ", ".join(dialect.rfc3339.format(name) if name in times else name for name in COLUMNS)
 
 
-def _stored(values: Mapping[str, Any]) -> list[Any]:
+def _stored(values: Mapping[str, Any], database: BaseDatabaseWrapper) -> list[Any]:
     """The client fields among the values as the database takes them, in the order of the declaration."""
     return [
-        field.get_db_prep_value(values[name], connection) for name, field in client_fields().items() if name in values
+        field.get_db_prep_value(values[name], database) for name, field in client_fields().items() if name in values
     ]
 
 
-def _tasks(sql: str, parameters: Sequence[Any]) -> list[TaskRow]:
-    return [dict(zip(COLUMNS, row, strict=False)) for row in _fetch_all(sql, parameters)]
+def _tasks(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[TaskRow]:
+    return list(map(dict, map(zip, repeat(COLUMNS), _fetch_all(database, sql, parameters))))
 
 
-def _task(sql: str, parameters: Sequence[Any]) -> TaskRow | None:
-    tasks = _tasks(sql, parameters)
+def _task(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> TaskRow | None:
+    tasks = _tasks(database, sql, parameters)
     return tasks[0] if tasks else None
 
 
-def _fetch_all(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+def _fetch_all(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """The rows of one statement, in one round trip where the database is PostgreSQL."""
-    if connection.vendor == "postgresql":
-        rows: list[tuple[Any, ...]] = cast(Any, connection).fetch_all(sql, parameters)
+    if database.vendor == "postgresql":
+        rows: list[tuple[Any, ...]] = cast(Any, database).fetch_all(sql, parameters)
         return rows
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())

@@ -3,12 +3,17 @@
 import re
 import threading
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
+from jwt import InvalidSignatureError, PyJWK
 from jwt.algorithms import HMACAlgorithm
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
@@ -48,6 +53,11 @@ class Principal:
 # --- Tokens ---------------------------------------------------------------------------------------------------
 
 
+Key = str | PyJWK  # A shared secret, or a published key.
+# About 15 MB of usual tokens in a process, and three times as much at the most.
+REMEMBERED_TOKENS = 10_000
+MAX_REMEMBERED_TOKEN = 2048
+
 _HS256 = HMACAlgorithm(HMACAlgorithm.SHA256)
 _key_set: jwks.KeySet | None = None
 _key_set_lock = threading.Lock()
@@ -68,7 +78,7 @@ def invalid(detail: str) -> AuthenticationFailed:
     return AuthenticationFailed(detail, "token_invalid")
 
 
-def verify(raw: bytes) -> dict[str, Any]:
+def verify(raw: bytes) -> Mapping[str, Any]:
     """The claims of a token that Better Auth, or whoever has its secret, signed for an API.
 
     HS256 is tried with the shared secrets alone, an asymmetric algorithm with the key of the token's `kid` alone.
@@ -78,15 +88,13 @@ def verify(raw: bytes) -> dict[str, Any]:
         AuthenticationFailed: `token_expired`, or `token_invalid` for everything else that is wrong with it.
         Problem: 503, the key server is out of reach and the key is not known.
     """
-    message, _, signature = raw.rpartition(b".")
-    header_part, _, payload_part = message.partition(b".")
     try:
-        header = _object(header_part)
+        header = _header(raw.partition(b".")[0])
         if header.get("typ", "JWT") != "JWT":
             # Better Auth signs its session cookie with the same key, and tells it apart by this.
             raise invalid("The token is not one for an API.")
-        issuer, audience = _verify_signature(header, message, decode_base64url(signature))
-        claims = _object(payload_part)
+        keys, issuer, audience = _keys_in_force(header)
+        claims = _claims_signed_with(keys, raw)
     except (ValueError, RecursionError):
         raise invalid("The token is not valid here.") from None
     _verify_times(claims)
@@ -102,7 +110,7 @@ def verify(raw: bytes) -> dict[str, Any]:
     return claims
 
 
-def _object(part: bytes) -> dict[str, Any]:
+def _object(part: bytes) -> Mapping[str, Any]:
     """The JSON object of a token's part.
 
     Raises:
@@ -111,23 +119,25 @@ def _object(part: bytes) -> dict[str, Any]:
     members = decode_json(decode_base64url(part))
     if not isinstance(members, dict):
         raise ValueError("no object")
-    return members
+    return MappingProxyType(members)  # It may be remembered, so nobody may change it.
 
 
-def _verify_signature(header: dict[str, Any], message: bytes, signature: bytes) -> tuple[str, str]:
-    """The issuer and audience that a token of this kind must have, "" for any, once its signature is verified.
+# Few headers make up most tokens.
+_header = lru_cache(maxsize=64)(_object)
 
-    The key decides the algorithm, never the token: PyJWT's HMAC with our secrets, or what the published key is listed
-    with.
+
+def _keys_in_force(header: Mapping[str, Any]) -> tuple[Sequence[Key], str, str]:
+    """The keys that may have signed such a token, and the issuer and audience it must then have, "" for any.
+
+    The key decides the algorithm, never the token: HS256 goes with our secrets alone, any other with what the published
+    key is listed with.
     """
     algorithm, kid = header.get("alg"), header.get("kid", "")
     if not isinstance(kid, str) or "crit" in header or "b64" in header:  # The two change what a signature covers.
         raise invalid("The token's header is not one this service takes.")
     if algorithm == "HS256" and settings.BETTER_AUTH_SECRETS:
         # More than one where a secret is being rotated.
-        if not any(_HS256.verify(message, secret.encode(), signature) for secret in settings.BETTER_AUTH_SECRETS):
-            raise invalid("The token is not valid here.")
-        return settings.BETTER_AUTH_ISSUER, settings.BETTER_AUTH_AUDIENCE
+        return settings.BETTER_AUTH_SECRETS, settings.BETTER_AUTH_ISSUER, settings.BETTER_AUTH_AUDIENCE
     if not (isinstance(algorithm, str) and algorithm in jwks.ALGORITHMS and settings.BETTER_AUTH_JWKS_URL):
         raise invalid("The token is signed in a way this service does not take.")
     if not kid:
@@ -138,12 +148,38 @@ def _verify_signature(header: dict[str, Any], message: bytes, signature: bytes) 
         raise unavailable("The key server is out of reach, so the token cannot be verified. Try again.") from None
     if key is None or key.algorithm_name != algorithm:
         raise invalid("The token's key is not one of Better Auth's.")
-    if not key.Algorithm.verify(message, key.key, signature):
-        raise invalid("The token is not valid here.")
-    return settings.BETTER_AUTH_JWKS_ISSUER, settings.BETTER_AUTH_JWKS_AUDIENCE
+    return [key], settings.BETTER_AUTH_JWKS_ISSUER, settings.BETTER_AUTH_JWKS_AUDIENCE
 
 
-def _verify_times(claims: dict[str, Any]) -> None:
+def _claims_signed_with(keys: Sequence[Key], raw: bytes) -> Mapping[str, Any]:
+    """The token's claims if one of these keys signed it.
+
+    Raises:
+        ValueError: none of them did.
+    """
+    find = _claims_signed_by if len(raw) <= MAX_REMEMBERED_TOKEN else _claims_signed_by.__wrapped__
+    for key in keys:
+        with suppress(InvalidSignatureError):
+            return find(key, raw)
+    raise ValueError("not our signature")
+
+
+# Remembered is that these exact bytes carry a good signature of this very key. Whether the key is still in force, and
+# the token in time and meant for us, is asked on every request; what is refused here is not remembered.
+@lru_cache(maxsize=REMEMBERED_TOKENS)
+def _claims_signed_by(key: Key, raw: bytes) -> Mapping[str, Any]:
+    message, _, signature_part = raw.rpartition(b".")
+    signature = decode_base64url(signature_part)
+    if isinstance(key, str):
+        good = _HS256.verify(message, key.encode(), signature)
+    else:
+        good = key.Algorithm.verify(message, key.key, signature)
+    if not good:
+        raise InvalidSignatureError
+    return _object(message.partition(b".")[2])
+
+
+def _verify_times(claims: Mapping[str, Any]) -> None:
     now = time.time()
     expires = claims.get("exp")
     if type(expires) is not int:  # True is an int to Python.
@@ -182,17 +218,17 @@ class BetterAuthAuthentication(JWTAuthentication):
             raise NotAuthenticated
         return token
 
-    def get_validated_token(self, raw_token: bytes) -> dict[str, Any]:  # type: ignore[override]
+    def get_validated_token(self, raw_token: bytes) -> Mapping[str, Any]:  # type: ignore[override]
         return verify(raw_token)
 
-    def get_user(self, validated_token: dict[str, Any]) -> Principal:  # type: ignore[override]
+    def get_user(self, validated_token: Mapping[str, Any]) -> Principal:  # type: ignore[override]
         return Principal(validated_token["sub"])
 
 
 class SignInCookieAuthentication(BaseAuthentication):
     """The browsable API's sign-in: the same token, out of a signed cookie, with CSRF enforced."""
 
-    def authenticate(self, request: Request) -> tuple[Principal, dict[str, Any]] | None:
+    def authenticate(self, request: Request) -> tuple[Principal, Mapping[str, Any]] | None:
         raw = cookie_token(request)
         if raw is None:
             return None
@@ -222,7 +258,7 @@ def cookie_token(request: HttpRequest | Request) -> bytes | None:
         return None
 
 
-def set_sign_in_cookie(response: HttpResponse, raw: str, claims: dict[str, Any]) -> None:
+def set_sign_in_cookie(response: HttpResponse, raw: str, claims: Mapping[str, Any]) -> None:
     """Keep the token in the browser for as long as it is valid."""
     response.set_signed_cookie(
         SIGN_IN_COOKIE,

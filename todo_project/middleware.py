@@ -103,22 +103,15 @@ class CORSMiddleware(CorsMiddleware):
         return response
 
 
-class AdminOnly:
-    """Keeps a middleware to the admin's pages: an operator's session is not even read anywhere else."""
+class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddleware):
+    """Sessions, users and messages in the admin alone: an operator's session is not even read anywhere else.
+
+    It is a subclass of the three since Django's checks look for each of them in MIDDLEWARE.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        super().__init__(get_response)
+        self.admin = SessionMiddleware(AuthenticationMiddleware(MessageMiddleware(get_response)))
 
     def __call__(self, request: HttpRequest) -> Any:
-        if request.path_info.startswith("/admin/"):
-            return super().__call__(request)  # type: ignore[misc]
-        return self.get_response(request)  # type: ignore[attr-defined]
-
-
-class AdminSessionMiddleware(AdminOnly, SessionMiddleware):
-    """Sessions, in the admin alone."""
-
-
-class AdminAuthenticationMiddleware(AdminOnly, AuthenticationMiddleware):
-    """`request.user` from the session, in the admin alone."""
-
-
-class AdminMessageMiddleware(AdminOnly, MessageMiddleware):
-    """One-time messages, in the admin alone."""
+        return (self.admin if request.path_info.startswith("/admin/") else self.get_response)(request)

@@ -70,9 +70,7 @@ MIDDLEWARE = [
     "todo_project.middleware.ProblemMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "todo_project.middleware.AdminSessionMiddleware",
-    "todo_project.middleware.AdminAuthenticationMiddleware",
-    "todo_project.middleware.AdminMessageMiddleware",
+    "todo_project.middleware.AdminMiddleware",
 ]
 
 ROOT_URLCONF = "todo_project.urls"
@@ -102,7 +100,7 @@ DATABASES = {"default": env_database("DATABASE_URL")}
 PREPARED_STATEMENTS = env_choice("PREPARED_STATEMENTS", "auto", "on", "off")
 # How many seconds a request waits for an answer of PostgreSQL. A proxy in front gives up after 60 as a rule, and its
 # client would not see why.
-DATABASE_TIMEOUT = env_number("DATABASE_TIMEOUT", 10, 60)
+DATABASE_TIMEOUT = env_number("DATABASE_TIMEOUT", 9, 60)
 # Whether every statement goes by Django's cursor, where Sentry, OpenTelemetry and the debug toolbar listen.
 STATEMENTS_BY_CURSOR = env_bool("STATEMENTS_BY_CURSOR")
 if DATABASES["default"]["ENGINE"] == "todo_project.postgresql":

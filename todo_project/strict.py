@@ -22,6 +22,8 @@ def decode_json(data: bytes) -> Any:
     if text.startswith("\ufeff"):
         raise json.JSONDecodeError("A byte order mark stands before it", text, 0)
     value = _DECODER.decode(text)
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return value  # There are not enough of them to be deeper.
     containers = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
         containers = [member for container in containers for member in _members_that_nest(container)]

@@ -12,8 +12,8 @@ admin.site.site_title = "Todo operators"
 admin.site.index_title = "This is the one place that shows every user's tasks"
 
 urlpatterns = [
-    path("", pages.index, name="index"),
     *tasks.urls.urlpatterns,
+    path("", pages.index, name="index"),
     path("docs", schema.docs, name="docs"),
     path("openapi.json", schema.openapi, name="openapi"),
     path("login", pages.login, name="login"),

@@ -8,10 +8,14 @@ It takes three `OPTIONS` of its own:
 """
 
 import itertools
+import os
 import re
 import select
+import socket
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -33,6 +37,7 @@ class Connection(psycopg.Connection[Row]):
     answer_timeout: float | None = None
     # The name of each statement that is prepared; None where none may be.
     prepared: dict[str, bytes] | None = None
+    gave_up = False
 
     @cached_property
     def transformer(self) -> Any:
@@ -45,6 +50,11 @@ class Connection(psycopg.Connection[Row]):
         poller.register(self.fileno(), select.POLLIN | select.POLLPRI)
         return poller
 
+    @cached_property
+    def _socket(self) -> socket.socket:
+        """A handle of its own on libpq's socket: its number is not given to another one when libpq closes its own."""
+        return socket.socket(fileno=os.dup(self.fileno()))
+
     def has_hung_up(self) -> bool:
         """Whether the server closed this idle connection.
 
@@ -52,6 +62,17 @@ class Connection(psycopg.Connection[Row]):
         costs no round trip, where asking (`CONN_HEALTH_CHECKS`) costs one on every request.
         """
         return self.closed or bool(self._idle.poll(0))
+
+    def give_up(self) -> None:
+        """End the wait of the thread that waits for an answer: libpq's call returns with an error."""
+        self.gave_up = True
+        with suppress(OSError):  # It is closed already.
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        super().close()
+        if "_socket" in self.__dict__:
+            self._socket.close()
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for an answer to psycopg's own cursor, no longer than `answer_timeout`."""
@@ -69,11 +90,14 @@ class Connection(psycopg.Connection[Row]):
             psycopg.Error: as psycopg's cursor does.
         """
         values = self.transformer.dump_sequence(parameters, [PyFormat.TEXT] * len(parameters))
+        watch.begin(self)
         try:
             result = self._execute(sql, values)
-        except BaseException:
-            self.close()  # Answers that were not read must not meet the next statement.
-            raise
+        finally:
+            watch.end(self)
+        if self.gave_up:
+            self.close()
+            raise psycopg.OperationalError(f"The database gave no answer in {self.answer_timeout} seconds.")
         if result.status != ExecStatus.TUPLES_OK:
             error = errors.error_from_result(result, self.info.encoding)
             # What libpq itself has to say, of a connection that is lost, has no SQLSTATE.
@@ -84,21 +108,17 @@ class Connection(psycopg.Connection[Row]):
         return rows
 
     def _execute(self, sql: str, values: Sequence[Buffer | None]) -> PGresult:
-        pgconn = self.pgconn
-        deadline = time.monotonic() + self.answer_timeout if self.answer_timeout else None
         if self.prepared is None:
-            pgconn.send_query_params(_numbered(sql), values)
-        elif name := self.prepared.get(sql):
-            pgconn.send_query_prepared(name, values)
-        else:
-            return self._prepare_and_execute(sql, values, deadline)
-        result, end = self._receive(deadline), self._receive(deadline)
-        if result is None or end is not None:
-            raise psycopg.OperationalError("The server answered otherwise than it was asked.")
-        return result
+            return self.pgconn.exec_params(_numbered(sql), values)
+        if name := self.prepared.get(sql):
+            return self.pgconn.exec_prepared(name, values)  # type: ignore[arg-type]  # None is NULL.
+        try:
+            return self._prepare_and_execute(sql, values, self.prepared)
+        except BaseException:
+            self.close()  # Answers that were not read must not meet the next statement.
+            raise
 
-    def _prepare_and_execute(self, sql: str, values: Sequence[Buffer | None], deadline: float | None) -> PGresult:
-        assert self.prepared is not None
+    def _prepare_and_execute(self, sql: str, values: Sequence[Buffer | None], names: dict[str, bytes]) -> PGresult:
         # A name that says which statement: under no circumstances does it stand for another.
         name = b"todo_" + blake2b(sql.encode(), digest_size=16).hexdigest().encode()
         pgconn = self.pgconn
@@ -107,26 +127,67 @@ class Connection(psycopg.Connection[Row]):
         pgconn.send_query_prepared(name, values)
         pgconn.pipeline_sync()
         # An answer and its end, twice, and the answer to the sync: one round trip for all of them.
-        prepared, _, executed, _, synced = [self._receive(deadline) for _ in range(5)]
+        prepared, _, executed, _, synced = [self._receive() for _ in range(5)]
         if not (prepared and executed and synced and synced.status == ExecStatus.PIPELINE_SYNC):
             raise psycopg.OperationalError("The server answered otherwise than it was asked.")
         pgconn.exit_pipeline_mode()
         if prepared.status != ExecStatus.COMMAND_OK:
             return prepared
-        self.prepared[sql] = name
+        names[sql] = name
         return executed
 
-    def _receive(self, deadline: float | None) -> PGresult | None:
-        """libpq's next result. libpq's own call would wait for ever, and keep every other thread from running."""
+    def _receive(self) -> PGresult | None:
+        """What `get_result` returns, which would keep every other thread from running while it waits."""
         pgconn = self.pgconn
         while pgconn.is_busy():
             poller = select.poll()
             poller.register(pgconn.socket, select.POLLIN | (select.POLLOUT if pgconn.flush() else 0))
-            left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-            if not poller.poll(left):
-                raise psycopg.OperationalError(f"The database gave no answer in {self.answer_timeout} seconds.")
+            poller.poll()
             pgconn.consume_input()
         return pgconn.get_result()
+
+
+class Watch:
+    """Gives up the connections that have waited too long, from one thread for all of them.
+
+    libpq's calls wait without end. To wait by ourselves, with a timeout, would let go of the interpreter's lock four
+    times for each statement in place of once.
+    """
+
+    INTERVAL = 0.5
+
+    def __init__(self) -> None:
+        self._deadlines: dict[Connection, float] = {}
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def begin(self, connection: Connection) -> None:
+        """From now on the connection waits for an answer, at most for its `answer_timeout`."""
+        if connection.answer_timeout is not None:
+            if self._thread is None or not self._thread.is_alive():  # As in a process that was forked.
+                self._start()
+            self._deadlines[connection] = time.monotonic() + connection.answer_timeout
+
+    def end(self, connection: Connection) -> None:
+        """The connection waits no more."""
+        self._deadlines.pop(connection, None)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="database-watch", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self.INTERVAL)
+            now = time.monotonic()
+            for connection, deadline in list(self._deadlines.items()):
+                if deadline < now:
+                    connection.give_up()
+
+
+watch = Watch()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -179,7 +240,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         Raises:
             django.db.Error: as Django's cursor does.
         """
-        self.ensure_connection()
+        if self.connection is None:
+            self.ensure_connection()
         raw = self.connection
         assert raw is not None
         begins = not raw.autocommit and raw.pgconn.transaction_status == TransactionStatus.IDLE
@@ -188,13 +250,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 cursor.execute(sql, parameters)
                 return list(cursor.fetchall())
         started = time.perf_counter()
-        try:
-            with self.wrap_database_errors:
-                return self._fetch_all(raw, sql, parameters)
-        finally:
-            if self.queries_logged:  # As Django's own cursor does for `connection.queries`.
-                took = time.perf_counter() - started
-                self.queries_log.append({"sql": self.ops.compose_sql(sql, parameters), "time": f"{took:.3f}"})
+        with self.wrap_database_errors:
+            rows = self._fetch_all(raw, sql, parameters)
+        if self.queries_logged:  # As Django's own cursor does for `connection.queries`.
+            took = time.perf_counter() - started
+            self.queries_log.append({"sql": self.ops.compose_sql(sql, parameters), "time": f"{took:.3f}"})
+        return rows
 
     def _fetch_all(self, raw: Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
         was_prepared = raw.prepared is not None and sql in raw.prepared
