@@ -2,11 +2,16 @@
 
 import html
 import re
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import timedelta
+from html.parser import HTMLParser
+from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Permission, User
-from django.db import connection
+from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -46,14 +51,89 @@ def listed(client: Client, query: str = "") -> list[str]:
     return [html.unescape(title) for title in re.findall(r'class="field-title">(.*?)</td>', response.content.decode())]
 
 
-def form(task: Task, **changes: object) -> dict[str, object]:
-    """What a browser sends for the task's form: line breaks as CRLF, an unticked box not at all."""
-    values = {"title": task.title, "description": task.description or "", "completed": task.completed, **changes}
-    if not values.pop("completed"):
-        sent: dict[str, object] = {}
-    else:
-        sent = {"completed": "on"}
-    return sent | {name: re.sub(r"\r\n|\r|\n", "\r\n", str(value)) for name, value in values.items()}
+class Form(HTMLParser):
+    """What a browser finds in a page's form that is sent with POST, and would send as it stands."""
+
+    def __init__(self, page: str, script: bool) -> None:
+        super().__init__()
+        self.sent: list[tuple[str, str]] = []
+        self.script, self.skipping, self.inside, self.textarea = script, False, False, ""
+        # A parser of HTML takes every line break for LF before it looks at anything else.
+        self.feed(re.sub("\r\n?", "\n", page))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        name, value = given.get("name") or "", given.get("value")
+        if tag == "form":
+            self.inside = given.get("method") == "post" and given.get("id") != "logout-form"
+        elif tag == "noscript":
+            self.skipping = self.script
+        elif self.skipping or not self.inside:
+            return
+        elif tag == "textarea":
+            self.textarea = name
+            self.sent.append((name, ""))
+        elif tag == "input" and given["type"] == "checkbox":
+            if "checked" in given:
+                self.sent.append((name, value or "on"))
+        elif tag == "input" and given["type"] == "text":
+            self.sent.append((name, re.sub("\n|\r", "", value or "")))
+        elif tag == "input" and given["type"] == "hidden":
+            self.sent.append((name, value or ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self.sent[-1] = (self.textarea, self.sent[-1][1].removeprefix("\n"))
+            self.textarea = ""
+        elif tag == "noscript":
+            self.skipping = False
+        elif tag == "form":
+            self.inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self.textarea:
+            self.sent[-1] = (self.textarea, self.sent[-1][1] + data)
+
+
+@dataclass
+class Opened:
+    """A page that an operator has before them; what they change is sent with what the page showed."""
+
+    client: Client
+    path: str
+    script: bool = True
+    response: Any = None
+
+    def __post_init__(self) -> None:
+        self.response = self.response or self.client.get(self.path)
+        assert self.response.status_code == 200
+
+    @property
+    def text(self) -> str:
+        return html.unescape(self.response.content.decode())
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        return Form(self.response.content.decode(), self.script).sent
+
+    def submit(self, **changes: Any) -> Any:
+        """Send it as a browser does: line breaks as CRLF, an unticked box not at all."""
+        data = {}
+        for name, value in self.fields:
+            data.setdefault(name, []).append(value)
+        for name, value in changes.items():
+            data[name] = list(value) if isinstance(value, list) else {True: ["on"], False: []}.get(value, [value])
+        assert sum(map(len, data.values())) <= settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+        encoded = {name: [re.sub("\r\n?|\n", "\r\n", str(value)) for value in values] for name, values in data.items()}
+        return self.client.post(self.path, encoded)
+
+    def again(self, **changes: Any) -> "Opened":
+        """Send it, and look at the page that comes in answer."""
+        return Opened(self.client, self.path, self.script, self.submit(**changes))
+
+
+def opened(client: Client, task: Task) -> Opened:
+    return Opened(client, f"{LIST}{task.pk}/change/")
 
 
 def updates(queries: CaptureQueriesContext) -> list[str]:
@@ -149,43 +229,194 @@ def test_who_may_only_look_cannot_complete(operator: Client, milk: Task) -> None
     before = rows()
     assert listed(client) == ["Milk"]
     client.post(LIST, {"action": "complete", "_selected_action": [milk.pk]})
-    assert client.post(f"{LIST}{milk.pk}/change/", form(milk, title="Taken")).status_code == 403
+    assert client.post(f"{LIST}{milk.pk}/change/", {"title": "Taken"}).status_code == 403
     assert rows() == before
 
 
-@pytest.mark.parametrize(
-    ("changes", "column"),
-    [({"title": "Cream"}, "title"), ({"description": "One"}, "description"), ({"completed": True}, "completed")],
-)
-@pytest.mark.parametrize("description", [None, "", "Two litres", "  two\nlines \n", "three\r\nlines", "four\rlines"])
-def test_saving_a_form_writes_only_what_was_changed(operator: Client, changes, column: str, description) -> None:
+CHANGES = [("title", "Cream"), ("description", "One\ntwo"), ("completed", True)]
+TEXTS = [
+    *(
+        None,
+        "",
+        "Two litres",
+        "  two\nlines \n",
+        "three\r\nlines",
+        "four\rlines",
+        "\nfirst",
+        "\r\n\r\nfirst",
+        "\r",
+        "\n",
+    ),
+    *(
+        "tab\t\x0b\x0c\x01 ",
+        "\u0085\u2028\u00a0",
+        '</textarea>&amp;"',
+        "\n" * 5000,
+        "\r" * 5000,
+        "😀" * 5000,
+        "a\r\n" * 1666,
+    ),
+]
+
+
+@pytest.mark.parametrize(("column", "value"), CHANGES)
+@pytest.mark.parametrize("description", TEXTS)
+def test_saving_a_form_writes_only_what_was_changed(operator: Client, column: str, value, description) -> None:
     task = baker.make(Task, user_id="alice", title="Milk", description=description, completed=False)
+    page = opened(operator, task)
     with CaptureQueriesContext(connection) as queries:
-        answer = operator.post(f"{LIST}{task.pk}/change/", form(task, **changes))
+        answer = page.submit(**{column: value})
     assert answer.status_code == 302
     (sql,) = updates(queries)
     written = re.findall(r'"(\w+)" = ', sql.partition(" SET ")[2].partition(" WHERE ")[0])
     assert set(written) == {column, "updated_at"}
     now = Task.objects.get()
     assert now.updated_at > task.updated_at
-    expected = {"title": "Milk", "description": description, "completed": False, **changes}
+    expected = {"title": "Milk", "description": description, "completed": False, column: value}
     assert (now.title, now.description, now.completed) == tuple(expected.values())
 
 
-def test_saving_an_unchanged_form_moves_no_tag(operator: Client, milk: Task) -> None:
-    assert operator.post(f"{LIST}{milk.pk}/change/", form(milk)).status_code == 302
-    assert Task.objects.get().updated_at == milk.updated_at
+@pytest.mark.parametrize(
+    "title", [" Milk ", "Milk\nBread", "Milk\r\nBread", "a\rb", "\nMilk\t", "\u00a0Milk", "😀" * 200]
+)
+def test_a_title_that_was_not_changed_stays_as_it_is(operator: Client, title: str) -> None:
+    task = baker.make(Task, user_id="alice", title=title, description=None, completed=False)
+    assert opened(operator, task).submit(completed=True).status_code == 302
+    assert Task.objects.values_list("title", "description", "completed").get() == (title, None, True)
 
 
-def test_a_users_write_since_the_form_was_loaded_survives(operator: Client, alice: Actor, milk: Task) -> None:
-    alice.put(alice.task(milk.pk), {"title": "Cream", "description": "New"})
-    operator.post(f"{LIST}{milk.pk}/change/", form(milk, completed=True, title="Cream", description="New"))
+def test_a_typed_title_is_trimmed(operator: Client, milk: Task) -> None:
+    opened(operator, milk).submit(title="  Oat milk\t")
+    assert Task.objects.get().title == "Oat milk"
+
+
+@pytest.mark.parametrize("description", TEXTS)
+def test_saving_an_unchanged_form_moves_no_tag(operator: Client, description) -> None:
+    task = baker.make(Task, user_id="alice", title="Milk\nBread", description=description, completed=True)
+    before = rows()
+    assert opened(operator, task).submit().status_code == 302
+    assert rows() == before
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "users", "users_value"),
+    [
+        (*mine, *theirs)
+        for mine in CHANGES
+        for theirs in [("title", "Theirs"), ("description", "a\rb"), ("completed", True)]
+        if mine[0] != theirs[0]
+    ],
+)
+def test_a_users_write_since_the_form_was_opened_survives(
+    operator: Client, alice: Actor, milk: Task, column: str, value, users: str, users_value
+) -> None:
+    page = opened(operator, milk)
+    assert alice.put(alice.task(milk.pk), {"title": "Milk", users: users_value}).status_code == 200
+    assert page.submit(**{column: value}).status_code == 302
+    expected = {"title": "Milk", "description": "Two litres", "completed": False, users: users_value, column: value}
+    assert Task.objects.values_list("title", "description", "completed").get() == tuple(expected.values())
+
+
+@pytest.mark.parametrize(
+    ("column", "theirs", "mine"),
+    [
+        ("title", "Theirs & <b>", "Mine"),
+        ("description", "Theirs & <b>", "Mine"),
+        ("description", None, "Mine"),
+        ("description", "two\nLitres", ""),
+        ("description", "Two litres\n", "Mine"),
+    ],
+)
+def test_what_a_user_changed_too_is_shown_and_not_written(
+    operator: Client, alice: Actor, milk: Task, column: str, theirs, mine: str
+) -> None:
+    page = opened(operator, milk)
+    alice.put(alice.task(milk.pk), {"title": "Milk", column: theirs})
+    before = rows()
+    page = page.again(**{column: mine}, completed=True)
+    assert rows() == before
+    assert "This was changed in the meantime" in page.text
+    assert html.escape(theirs or "(empty)").replace("\n", "<br>") in page.response.content.decode()
+    assert dict(page.fields)[column] == mine
+    assert dict(page.fields)["completed"] == "on"
+
+    # Once more, and it is shown once more.
+    alice.put(alice.task(milk.pk), {"title": "Milk", column: "Again"})
+    before = rows()
+    page = page.again()
+    assert rows() == before
+    assert "Again" in page.text
+
+    # Now the operator knows, and saves.
+    assert page.submit().status_code == 302
     now = Task.objects.get()
-    assert (now.title, now.description, now.completed) == ("Cream", "New", True)
+    assert (getattr(now, column), now.completed) == (mine, True)
+
+
+def test_a_conflict_does_not_take_along_what_else_the_user_wrote(operator: Client, alice: Actor, milk: Task) -> None:
+    page = opened(operator, milk)
+    alice.put(alice.task(milk.pk), {"title": "Theirs", "description": "Theirs"})
+    assert page.again(description="Mine").submit().status_code == 302
+    assert Task.objects.values_list("title", "description").get() == ("Theirs", "Mine")
+
+
+def test_the_same_change_by_both_is_no_conflict_and_no_write(operator: Client, alice: Actor, milk: Task) -> None:
+    page = opened(operator, milk)
+    alice.put(alice.task(milk.pk), {"title": "Cream", "completed": True})
+    before = rows()
+    assert page.submit(title="Cream", completed=True).status_code == 302
+    assert rows() == before
+
+
+@pytest.mark.parametrize("shown", [[], "", "x", "[" * 50_000, "null", "9" * 5000, '"\\u0000"', "{}", "1e999"])
+def test_a_form_that_does_not_say_what_it_showed_overwrites_nothing(
+    operator: Client, alice: Actor, milk: Task, shown
+) -> None:
+    page = opened(operator, milk)
+    alice.put(alice.task(milk.pk), {"title": "Theirs", "description": "Theirs", "completed": True})
+    before = rows()
+    hidden = {f"initial-{name}": shown for name in ("title", "description", "completed")}
+    assert page.submit(title="Mine", description="Mine", **hidden).status_code == 200
+    assert rows() == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_users_write_between_the_check_of_a_form_and_its_write_is_not_lost(
+    operator: Client, alice: Actor, milk: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = opened(operator, milk)
+    save_model = tasks_admin.TaskAdmin.save_model
+
+    def put() -> int:
+        try:
+            return alice.put(alice.task(milk.pk), {"title": "Theirs"}).status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        users = []
+
+        def save_slowly(*arguments: Any) -> None:
+            users.append(pool.submit(put))
+            wait(users, timeout=0.5)
+            save_model(*arguments)
+
+        monkeypatch.setattr(tasks_admin.TaskAdmin, "save_model", save_slowly)
+        assert page.submit(title="Mine").status_code == 302
+        assert users[0].result() == 200
+    assert Task.objects.get().title == "Theirs"  # It waited, and so it came last.
+
+
+def test_a_task_that_is_gone_is_said_to_be(operator: Client, milk: Task) -> None:
+    page = opened(operator, milk)
+    milk.delete()
+    answer = page.submit(title="Cream")
+    assert "Perhaps it was deleted?" in html.unescape(operator.get(answer["Location"]).content.decode())
+    assert rows() == []
 
 
 def test_a_task_does_not_change_hands(operator: Client, milk: Task) -> None:
-    operator.post(f"{LIST}{milk.pk}/change/", form(milk, user_id="bob", title="Cream"))
+    opened(operator, milk).submit(user_id="bob", title="Cream")
     assert Task.objects.values_list("user_id", "title").get() == ("alice", "Cream")
 
 
@@ -194,7 +425,7 @@ def test_a_task_does_not_change_hands(operator: Client, milk: Task) -> None:
 )
 def test_a_form_with_a_fault_is_shown_again_and_changes_nothing(operator: Client, milk: Task, changes) -> None:
     before = rows()
-    assert operator.post(f"{LIST}{milk.pk}/change/", form(milk, **changes)).status_code == 200
+    assert opened(operator, milk).submit(**changes).status_code == 200
     assert rows() == before
 
 
@@ -209,16 +440,9 @@ def test_an_operator_can_add_and_delete_a_task(operator: Client, alice: Actor) -
 def test_titles_are_escaped_on_every_page(operator: Client) -> None:
     evil = "<script>alert(1)</script>"
     task = baker.make(Task, user_id=evil, title=evil, description=evil)
-    saved = operator.post(f"{LIST}{task.pk}/change/", form(task, completed=True), follow=True)
-    pages = [
-        saved,
-        *map(
-            operator.get,
-            [LIST, f"{LIST}{task.pk}/change/", f"{LIST}{task.pk}/history/", f"{LIST}{task.pk}/delete/", "/admin/"],
-        ),
-    ]
-    pages.append(operator.get(f"{LIST}?q={evil}"))
-    for page in pages:
+    opened(operator, task).submit(completed=True)
+    for path in [LIST, f"{LIST}{task.pk}/change/", f"{LIST}{task.pk}/delete/", f"{LIST}?q={evil}"]:
+        page = operator.get(path)
         assert page.status_code == 200
         assert evil.encode() not in page.content
         assert html.escape(evil).encode() in page.content
