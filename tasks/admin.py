@@ -2,15 +2,21 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.contrib.admin.utils import unquote
+from django.core import signing
 from django.core.paginator import Paginator
-from django.db import connection
-from django.db.models import CharField, QuerySet, TextField
+from django.db import connection, transaction
+from django.db.models import CharField, Count, Max, QuerySet, TextField
 from django.http import HttpRequest, HttpResponse
-from django.template.defaultfilters import linebreaksbr
+from django.template.defaultfilters import linebreaksbr, pluralize
+from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 
@@ -18,6 +24,16 @@ from tasks.models import Task, TaskQuerySet
 from tasks.search import regex_pattern
 
 COUNT_BOUND = 10_000
+BATCH = 500  # Rows written in one transaction, so that users' own writes wait for no more than these.
+SHOWN = 10  # Tasks that a question names.
+SELECTION = ("action", "select_across", ACTION_CHECKBOX_NAME)  # What the list's page sends of an action.
+
+
+class BoundedCount(int):
+    """A number that the count stopped at, written as 10000+."""
+
+    def __str__(self) -> str:
+        return f"{int(self)}+"
 
 
 class BoundedPaginator(Paginator):
@@ -26,7 +42,8 @@ class BoundedPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         rows: QuerySet[Task] = self.object_list  # type: ignore[assignment]
-        return rows.order_by()[:COUNT_BOUND].count()
+        counted = rows.order_by()[: COUNT_BOUND + 1].count()
+        return counted if counted <= COUNT_BOUND else BoundedCount(COUNT_BOUND)
 
 
 class LineField(forms.CharField):
@@ -100,11 +117,20 @@ class TaskAdmin(admin.ModelAdmin):
         CharField: {"form_class": LineField},
         TextField: {"form_class": LinesField, "strip": False},
     }
-    actions = ["complete", "reopen"]
+    actions = ["complete", "reopen", "delete_selected"]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = "Tasks of every user: this page is not scoped by owner"
         return super().changelist_view(request, {**(extra_context or {}), "title": title})
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        task = self.get_object(request, unquote(object_id))
+        if task is None or not self.has_delete_permission(request, task):
+            return super().delete_view(request, object_id, extra_context)  # Says why not.
+        response = self.delete_selected(request, Task.objects.filter(pk=task.pk))
+        return response or self.response_post_save_change(request, task)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Task | None:
         task = super().get_object(request, object_id, from_field)
@@ -133,14 +159,67 @@ class TaskAdmin(admin.ModelAdmin):
         obj.save(update_fields=form.changed_data if change else None)
 
     @admin.action(description="Complete the selected tasks", permissions=["change"])
-    def complete(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self._set_completed(request, queryset, True)
+    def complete(self, request: HttpRequest, queryset: QuerySet[Task]) -> HttpResponse | None:
+        open_tasks = queryset.filter(completed=False)
+        return self._write(request, open_tasks, "completed", lambda tasks: tasks.update(completed=True))
 
     @admin.action(description="Reopen the selected tasks", permissions=["change"])
-    def reopen(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self._set_completed(request, queryset, False)
+    def reopen(self, request: HttpRequest, queryset: QuerySet[Task]) -> HttpResponse | None:
+        completed_tasks = queryset.filter(completed=True)
+        return self._write(request, completed_tasks, "reopened", lambda tasks: tasks.update(completed=False))
 
-    def _set_completed(self, request: HttpRequest, queryset: QuerySet[Task], completed: bool) -> None:
-        assert isinstance(queryset, TaskQuerySet)
-        changed = queryset.filter(completed=not completed).update(completed=completed)
-        self.message_user(request, f"{changed} tasks {'completed' if completed else 'reopened'}.", messages.SUCCESS)
+    @admin.action(description="Delete the selected tasks", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> HttpResponse | None:
+        return self._write(request, queryset, "deleted", lambda tasks: tasks.delete())
+
+    def _write(
+        self, request: HttpRequest, tasks: QuerySet[Task], done: str, write: Callable[[TaskQuerySet], object]
+    ) -> HttpResponse | None:
+        """Write these tasks in batches, each with its lines in the log; first ask whether, where they cannot be seen.
+
+        The answer carries how many the question named and when the last of them was written. No more are written, and
+        none that was written since. Signed for the statement that finds them: a search that finds no user any more
+        looks in titles, and would find other tasks.
+        """
+        salt = f"{done} {tasks.query}"
+        try:
+            count, last_write = signing.loads(request.POST.get("asked", ""), salt=salt)
+            tasks = tasks.filter(updated_at__lte=last_write)
+        except signing.BadSignature:
+            found = tasks.aggregate(count=Count("pk"), last_write=Max("updated_at"))
+            count = found["count"]
+            if count and (done == "deleted" or request.POST.get("select_across", "0") != "0"):
+                context = {
+                    **self.admin_site.each_context(request),
+                    "title": "Are you sure?",
+                    "opts": self.opts,
+                    "media": self.media,
+                    "preserved_filters": self.get_preserved_filters(request),
+                    "question": f"{count} task{pluralize(count)} will be {done}.",
+                    "tasks": tasks[:SHOWN],
+                    "more": count - SHOWN,
+                    "asked": signing.dumps([count, found["last_write"].isoformat()], salt=salt),
+                    "sent": [(name, value) for name in SELECTION for value in request.POST.getlist(name)],
+                }
+                return TemplateResponse(request, "admin/tasks/task/question.html", context)
+
+        written = last = 0
+        while written < count:
+            with transaction.atomic():
+                following = tasks.filter(pk__gt=last).order_by("pk").select_for_update().only("pk")
+                batch = list(following[: min(BATCH, count - written)])
+                if not batch:
+                    break
+                LogEntry.objects.log_actions(
+                    request.user.pk,  # type: ignore[arg-type]  # Who is not signed in does not come here.
+                    batch,
+                    DELETION if done == "deleted" else CHANGE,
+                    "" if done == "deleted" else [{"changed": {"fields": ["Completed"]}}],
+                )
+                write(Task.objects.filter(pk__in=[task.pk for task in batch]))
+            written, last = written + len(batch), batch[-1].pk
+        said = f"{written} task{pluralize(written)} {done}."
+        if left := count - written:
+            said += f" {left} changed or gone in the meantime, and left alone."
+        self.message_user(request, said, messages.SUCCESS)
+        return None

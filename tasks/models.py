@@ -79,7 +79,8 @@ class Task(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.title
+        # Django writes this into the admin's log, its messages and errors, where no title belongs.
+        return f"#{self.pk}"
 
     def save(
         self,

@@ -461,3 +461,41 @@ def test_the_admins_form_loses_nothing_that_a_user_wrote_meanwhile(page: Page, u
     page.go_back()
     save.click()
     assert listed(user)[0]["description"] == "Newest"
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_select_all_is_used_by_keyboard_and_without_script(
+    browser: Browser, live: Live, user: User, operator: str, script: bool
+) -> None:
+    for number in range(60):
+        create(user, f"Task {number}")
+    other = User(live)
+    other.create("Somebody else's")
+    context = browser.new_context(base_url=live.url, java_script_enabled=script)
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    sign_in_operator(page, operator)
+
+    def ask(action: str) -> None:
+        page.goto(f"/admin/tasks/task/?q={quote(user.subject)}")
+        if script:
+            page.locator("#action-toggle").press("Space")
+            page.get_by_role("button", name="Select all 60 tasks").press("Enter")
+            expect(page.locator(".actions .all")).to_have_text("All 60 selected")
+        else:
+            page.get_by_label("Select all 60 tasks").press("Space")
+        page.get_by_label("Action:").press(action)
+        page.get_by_role("button", name="Go", exact=True).press("Enter")
+
+    for action, done in [("C", "completed"), ("D", "deleted")]:
+        ask(action)
+        expect(page.locator("#content")).to_contain_text(f"60 tasks will be {done}.")
+        shot(page, f"admin-question-{done}")
+        page.get_by_role("link", name="No, take me back").press("Enter")
+        expect(page.locator("#result_list tbody tr")).to_have_count(50)
+        ask(action)
+        page.get_by_role("button", name="Yes").press("Enter")
+        expect(page.locator(".messagelist")).to_contain_text(f"60 tasks {done}.")
+    context.close()
+    assert listed(user) == []
+    assert [task["completed"] for task in other.list()] == [False]
