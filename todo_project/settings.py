@@ -50,7 +50,7 @@ ALLOWED_HOSTS = env_allowed_hosts("DJANGO_ALLOWED_HOSTS")
 INSTALLED_APPS = [
     "todo_project",
     "tasks",
-    "django.contrib.admin",
+    "todo_project.admin.OperatorsConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -7,10 +7,6 @@ from django.views.generic import RedirectView
 import tasks.urls
 from todo_project import health, pages, schema
 
-admin.site.site_header = "Todo operators"
-admin.site.site_title = "Todo operators"
-admin.site.index_title = "This is the one place that shows every user's tasks"
-
 urlpatterns = [
     *tasks.urls.urlpatterns,
     path("", pages.index, name="index"),

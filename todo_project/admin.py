@@ -1,0 +1,65 @@
+"""The operators' site. What a request asks of its pages is data: an odd one is refused, and is no error of ours."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import BadRequest, ValidationError
+from django.db import DataError
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+
+class OperatorsConfig(AdminConfig):
+    """Django's admin, with the site below."""
+
+    default_site = "todo_project.admin.OperatorSite"
+
+
+class StrictModelAdmin(admin.ModelAdmin):
+    """Takes from a request only what its pages offer."""
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # Django takes every lookup of every field, and many of them fail in the database: a regular expression, a
+        # range without an end, the year 99999.
+        field, _, kind = lookup.rpartition("__")
+        if field.removesuffix("__id") in self.get_list_filter(request) and kind in {"exact", "isnull"}:
+            return super().lookup_allowed(lookup, value, request)
+        self.message_user(request, "The list cannot be filtered like that.", messages.WARNING)
+        raise IncorrectLookupParameters  # Leads to the list as it is.
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet, *args: Any) -> HttpResponse | None:
+        try:
+            for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.clean(key, None)
+        except ValidationError as error:
+            raise BadRequest from error
+        return super().response_action(request, queryset, *args)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Model | None:
+        return super().get_object(request, object_id, from_field or None)
+
+
+class OperatorSite(admin.AdminSite):
+    """The admin, where it is one page that shows every user's tasks."""
+
+    site_header = site_title = "Todo operators"
+    index_title = "This is the one place that shows every user's tasks"
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        admin_class = admin_class or admin.ModelAdmin
+        strict = type(admin_class.__name__, (StrictModelAdmin, admin_class), {})
+        super().register(model_or_iterable, strict, **options)
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        def refusing(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                response: HttpResponseBase = view(request, *args, **kwargs)
+            except (DataError, OverflowError) as error:  # A NUL, or a number past 64 bits.
+                raise BadRequest from error
+            return response
+
+        return super().admin_view(refusing, cacheable)
