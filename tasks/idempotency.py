@@ -5,6 +5,7 @@ import re
 from hashlib import sha256
 from typing import Any
 
+from django.http import QueryDict
 from rest_framework.request import Request
 
 from tasks.models import with_defaults
@@ -15,6 +16,14 @@ KEY = re.compile(r"[\x21-\x7e]{1,255}")
 QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # A string of structured fields (RFC 9651).
 
 
+def sent_key(request: Request) -> str | None:
+    """The key as it was sent: in its header, or in a field of a page's form, which can send no header."""
+    key: str | None = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if key is None and isinstance(request.data, QueryDict):
+        key = request.data.get("Idempotency-Key")
+    return key
+
+
 def parse_idempotency_key(request: Request, values: dict[str, Any]) -> Idempotency | None:
     """The request's key and a fingerprint of the task it asks for; None where no key was sent.
 
@@ -23,7 +32,7 @@ def parse_idempotency_key(request: Request, values: dict[str, Any]) -> Idempoten
     Raises:
         Problem: 422 `invalid_idempotency_key`.
     """
-    header = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    header = sent_key(request)
     if header is None:
         return None
     key = header.strip(" \t")

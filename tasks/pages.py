@@ -1,33 +1,148 @@
 """What a person sees of tasks in a browser: DRF's browsable API, with templates/tasks/ and static/tasks/."""
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from django.conf import settings
 from django.http import QueryDict
 from django.template import loader
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.encoding import escape_uri_path
-from rest_framework.renderers import BrowsableAPIRenderer
-from rest_framework.utils.serializer_helpers import ReturnDict
+from django.utils.html import format_html
+from django.utils.safestring import mark_safe
+from rest_framework.exceptions import APIException
+from rest_framework.renderers import BrowsableAPIRenderer, HTMLFormRenderer
+from rest_framework.utils.serializer_helpers import BoundField, ReturnDict
 
+from tasks import statements
+from tasks.conditions import etag
+from tasks.idempotency import sent_key
 from tasks.pagination import ORDERINGS
+from tasks.statements import TaskRow
 
 Choice = tuple[str, str, bool]
 
+# Beside each field a form has a hidden copy, named with this before: whatever a browser does to a text on its way, it
+# does to both.
+SHOWN = "shown."
+# What was done, from the answer that leads on to the page that says it.
+DONE_COOKIE = "todo_done"
+DONE = {
+    "create": "The task was created.",
+    "update": "The task was saved.",
+    "destroy": "The task was deleted.",
+    "completed": "The task is completed.",
+    "reopened": "The task is open again.",
+}
+
+
+def with_line_feeds(form: QueryDict) -> QueryDict:
+    """The form with lines that end as they were typed: a browser sends each line break as CRLF."""
+    typed = QueryDict(mutable=True)
+    for name, values in form.lists():
+        typed.setlist(name, [value.replace("\r\n", "\n") if isinstance(value, str) else value for value in values])
+    return typed
+
+
+def edited(form: QueryDict, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a form's values that a person edited. What comes back as the page showed it is not to be written."""
+    return {name: value for name, value in values.items() if form.getlist(name) != form.getlist(SHOWN + name)}
+
 
 class PageRenderer(BrowsableAPIRenderer):
-    """The browsable API: its forms are filled from the task shown, its list can be filtered and turned over."""
+    """The browsable API: its forms carry the state they were made from, its list can be filtered and turned over."""
 
     template = "tasks/api.html"
+
+    task: TaskRow | None = None  # The task that the page is about, as it is stored.
+    shown: Mapping[str, Any] | None = None  # What the page shows of it, or showed when its form was filled in.
+    conflicts: Sequence[tuple[str, Any, Any]] = ()  # Label, what is stored, what was sent.
 
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> str:
         assert renderer_context is not None
-        view = renderer_context["view"]
-        if isinstance(data, dict) and "id" in data and hasattr(view, "get_serializer"):
+        view, request, response = (renderer_context[name] for name in ("view", "request", "response"))
+        writes = view.action in {"create", "update", "destroy", "complete"}
+        if writes and not response.exception and "HTTP_AUTHORIZATION" not in request.META:
+            return self.see_other(data, view, response)
+        if isinstance(data, dict) and "updated_at" in data:
+            self.task = self.shown = data
             data = ReturnDict(data, serializer=view.get_serializer(instance=data))
+        elif writes and response.exception:
+            data = self.refused(data, view, request, response)
         return super().render(data, accepted_media_type, renderer_context)
+
+    def see_other(self, data: Any, view: Any, response: Any) -> str:
+        """Lead on to the task, or to the list it is gone from: a page that can be loaded again without writing."""
+        done = view.action
+        if done == "complete":
+            done = "completed" if data["completed"] else "reopened"
+        owner = view.kwargs["user_id"]
+        if done == "destroy":
+            response["Location"] = reverse("task-list", args=[owner])
+        else:
+            response["Location"] = reverse("task-detail", args=[owner, view.kwargs.get("task_id") or data["id"]])
+        del response["Content-Location"]
+        response.status_code = 303
+        response.set_cookie(
+            DONE_COOKIE,
+            done,
+            max_age=60,
+            path=get_script_prefix(),
+            httponly=True,
+            samesite="Lax",
+            secure=settings.HTTPS,
+        )
+        return ""
+
+    def refused(self, problem: Any, view: Any, request: Any, response: Any) -> Any:
+        """The problem with a form that holds what was sent, to go on from."""
+        try:
+            sent = request.data
+        except APIException:
+            return problem
+        if isinstance(sent, QueryDict):
+            sent = with_line_feeds(sent)
+        serializer = getattr(problem, "serializer", None)
+        if view.action == "create":
+            serializer = serializer or view.get_serializer(data=sent)
+        elif response.status_code in {412, 422}:
+            self.task = statements.read(view.owner, view.kwargs["task_id"])
+            if response.status_code == 412 and self.task is not None:
+                serializer = self.conflict(self.task, sent, view)
+            elif serializer is not None:
+                serializer.instance = self.shown = self.task
+                if isinstance(sent, QueryDict):
+                    self.shown = {name: sent.get(SHOWN + name) for name in serializer.fields}
+        return problem if serializer is None else ReturnDict(problem, serializer=serializer)
+
+    def conflict(self, task: TaskRow, sent: Any, view: Any) -> Any:
+        """The task as it is now with what was sent written over it, and where the two differ."""
+        values: dict[str, Any] = {}
+        if view.action == "update":
+            form = view.get_serializer(data=sent)
+            form.is_valid(raise_exception=True)
+            values = edited(sent, form.validated_data) if isinstance(sent, QueryDict) else form.validated_data
+        self.shown = task
+        self.conflicts = [
+            (name.capitalize(), task[name], value) for name, value in values.items() if value != task[name]
+        ]
+        return view.get_serializer(instance={**task, **values})
+
+    def render_form_for_serializer(self, serializer: Any) -> Any:
+        """The form's fields, and hidden beside them a copy of what the page showed."""
+        fields = super().render_form_for_serializer(serializer)
+        if self.shown is None:
+            return fields
+        style = {"template_pack": "rest_framework/horizontal"}
+        copies = [
+            HTMLFormRenderer().render_field(BoundField(field, self.shown.get(name), [], SHOWN), style)
+            for name, field in serializer.fields.items()
+        ]
+        return format_html("{}<div hidden>{}</div>", fields, mark_safe("".join(copies)))  # noqa: S308
 
     def get_filter_form(self, data: Any, view: Any, request: Any) -> str | None:
         if not isinstance(data, list):
@@ -47,15 +162,55 @@ class PageRenderer(BrowsableAPIRenderer):
         self, data: Any, accepted_media_type: str | None, renderer_context: Mapping[str, Any]
     ) -> dict[str, Any]:
         context = super().get_context(data, accepted_media_type, renderer_context)
-        path = escape_uri_path(renderer_context["request"].path)
+        view, request, response = (renderer_context[name] for name in ("view", "request", "response"))
         context["name"] = context["breadcrumblist"][-1][0]
         if isinstance(data, list):
+            path = escape_uri_path(request.path)
             context["tasks"] = [(f"{path}/{task['id']}", task) for task in data]
-        link = renderer_context["response"].get("Link", "")
+        link = response.get("Link", "")
         context["next_page"] = link[1 : link.index(">")] if link else None
-        if isinstance(data, dict) and "completed" in data and renderer_context["view"].action != "complete":
-            context["complete_path"] = f"{path}/complete"
+        if self.task is not None:
+            context["task"], context["tag"] = self.task, etag(self.task)
+            context["complete_path"] = reverse("task-complete", args=[view.kwargs["user_id"], self.task["id"]])
+        if response.exception:
+            context["problem"], context["conflicts"] = data, self.conflicts
+        context["form"] = self.get_form(context, request, response)
+        context["can_delete"] = context["delete_form"] and self.task is not None
+        # DRF's own forms carry no state.
+        context["delete_form"] = context["display_edit_forms"] = None
+        if request.method == "GET" and request.COOKIES.get(DONE_COOKIE) in DONE:
+            context["done"] = DONE[request.COOKIES[DONE_COOKIE]]
+            response.delete_cookie(DONE_COOKIE, path=get_script_prefix(), samesite="Lax")
         return context
+
+    def get_form(self, context: Mapping[str, Any], request: Any, response: Any) -> dict[str, Any] | None:
+        """The page's form, as fields and as raw data, with the header that says which state it was made from.
+
+        None where there is nothing to write: a form without the task would write over what it never showed.
+        """
+        for method in ("POST", "PUT", "PATCH"):
+            raw = context[f"raw_data_{method.lower()}_form"]
+            if not raw or response.status_code in {403, 404} or (method == "PUT" and self.task is None):
+                continue
+            header, value = None, None
+            if method == "POST":
+                header, value = "Idempotency-Key", self.get_key(context, request)
+            elif method == "PUT":
+                # What was refused was filled in on a page of that state.
+                header = "If-Match"
+                value = request.META.get("HTTP_IF_MATCH") if response.status_code == 422 else context["tag"]
+            fields = context.get(f"{method.lower()}_form")
+            return {"method": method, "fields": fields, "raw": raw, "header": header, "value": value}
+        return None
+
+    def get_key(self, context: Mapping[str, Any], request: Any) -> str:
+        """The create's own key where it may have happened or may be sent again, else a new one."""
+        problem = context.get("problem")
+        if problem and problem["code"] not in {"idempotency_key_reused", "invalid_idempotency_key"}:
+            with suppress(APIException):
+                if key := sent_key(request):
+                    return key
+        return secrets.token_urlsafe(16)
 
 
 def _filter_links(query: QueryDict) -> list[tuple[str, list[Choice]]]:

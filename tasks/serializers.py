@@ -54,7 +54,7 @@ class StrictTextField(StrictCharField):
 
     def __init__(self, *, allow_blank: bool = True, **kwargs: Any) -> None:
         # DRF is not told of allow_blank: with it a form's empty box would mean "", not null.
-        style = {"base_template": "textarea.html", "rows": 4}
+        style = {"template": "tasks/textarea.html"}
         super().__init__(trim_whitespace=False, **{**kwargs, "style": style})
 
     def schema(self) -> dict[str, Any]:

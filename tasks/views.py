@@ -15,6 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 from tasks import statements
 from tasks.conditions import etag, list_etag, not_modified, parse_conditions
 from tasks.idempotency import parse_idempotency_key
+from tasks.pages import edited, with_line_feeds
 from tasks.pagination import ListQuery
 from tasks.permissions import OwnerRequest
 from tasks.schema import TaskSchema
@@ -119,9 +120,9 @@ class TaskViewSet(GenericViewSet):
             data = {}  # No body, whatever its Content-Type says.
         values: dict[str, Any]
         if isinstance(data, QueryDict) or request.accepted_renderer.format == "api":
-            form = self.get_serializer(data=data)
+            form = self.get_serializer(data=with_line_feeds(data) if isinstance(data, QueryDict) else data)
             form.is_valid(raise_exception=True)
-            values = form.validated_data
+            values = edited(data, form.validated_data) if isinstance(data, QueryDict) else form.validated_data
         else:
             values = VALIDATORS[self.get_serializer_class()].run_validation(data)
         return values

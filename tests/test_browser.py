@@ -10,10 +10,11 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from conftest import sign
 from tests.live import Live, User, manage
+from todo_project.authentication import SIGN_IN_COOKIE
 
 pytestmark = pytest.mark.browser
 
@@ -127,10 +128,11 @@ def test_a_person_keeps_tasks(page: Page, user: User) -> None:
     form.locator("[name=title]").fill("Milk")
     form.locator("[name=description]").fill("Two litres")
     form.get_by_role("button", name="POST").click()
-    expect(page.locator(".response-info")).to_contain_text("HTTP 201 Created")
+    expect(page.get_by_role("status")).to_have_text("The task was created.")
     shot(page, "created")
     (task,) = listed(user)
     assert (task["title"], task["description"], task["completed"]) == ("Milk", "Two litres", False)
+    assert urlsplit(page.url).path == f"{path(user)}/{task['id']}"
 
     page.goto(path(user))
     page.get_by_role("link", name="Milk").click()
@@ -154,17 +156,27 @@ def test_a_person_keeps_tasks(page: Page, user: User) -> None:
     # The button works on the page that the form left, and on the page as it was loaded.
     form.locator("[name=title]").fill("Oat milk")
     form.get_by_role("button", name="PUT").click()
-    expect(page.locator(".response-info")).to_contain_text("HTTP 200 OK")
-    for completed in ["true", "false"]:
-        page.get_by_role("button", name="Complete / reopen").click()
-        expect(page.locator(".response-info")).to_contain_text(f'"completed": {completed}')
-    assert listed(user)[0]["completed"] is False
+    expect(page.get_by_role("status")).to_have_text("The task was saved.")
+    for button, said in [("Complete", "The task is completed."), ("Reopen", "The task is open again.")]:
+        page.get_by_role("button", name=button).click()
+        expect(page.get_by_role("status")).to_have_text(said)
+        assert urlsplit(page.url).path == f"{path(user)}/{task['id']}"
+        assert listed(user)[0]["completed"] is (button == "Complete")
+    page.reload()
+    expect(page.get_by_role("button", name="Complete")).to_be_enabled()
+    expect(page.get_by_role("status")).to_have_count(0)
 
+    asked: list[str] = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
     page.get_by_role("button", name="DELETE").click()
-    expect(page.locator("#deleteModal.in .modal-content")).to_be_visible()
-    shot(page, "delete")
-    page.locator("#deleteModal").get_by_text("Delete", exact=True).click()
-    expect(page.locator(".response-info")).to_contain_text("HTTP 20")
+    expect(page.get_by_role("heading", name=f"Task {task['id']}")).to_be_visible()
+    assert "Oat milk" in asked[0]
+    assert len(listed(user)) == 1
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="DELETE").click()
+    expect(page.get_by_role("status")).to_have_text("The task was deleted.")
+    assert urlsplit(page.url).path == path(user)
+    shot(page, "deleted")
     assert listed(user) == []
 
     page.get_by_role("button", name="Sign out").click()
@@ -175,7 +187,7 @@ def test_a_person_keeps_tasks(page: Page, user: User) -> None:
 
 def open_raw_data(page: Page) -> None:
     # The page's script shows a tab once it has loaded, and would turn away from one that was chosen before.
-    expect(page.locator(".form-switcher .active")).to_be_visible()
+    page.wait_for_load_state("load")
     page.get_by_role("link", name="Raw data").click()
 
 
@@ -185,8 +197,8 @@ def test_raw_json_from_the_pages(page: Page, user: User) -> None:
     open_raw_data(page)
     form = page.locator("#post-generic-content-form")
     form.locator("[name=_content]").fill('{"title": "Raw", "completed": true}')
-    form.get_by_role("button", name="POST").click()
-    expect(page.locator(".response-info")).to_contain_text("HTTP 201 Created")
+    form.get_by_role("button", name="POST").dblclick()
+    expect(page.get_by_role("status")).to_have_text("The task was created.")
     (task,) = listed(user)
     assert (task["title"], task["completed"]) == ("Raw", True)
 
@@ -197,10 +209,222 @@ def test_raw_json_from_the_pages(page: Page, user: User) -> None:
     form.get_by_role("button", name="PUT").click()
     expect(page.locator(".response-info")).to_contain_text('"title": "Rawer"')
     shot(page, "raw")
-    form.locator("[name=_content]").fill('{"title": ')
-    form.get_by_role("button", name="PUT").click()
-    expect(page.locator(".response-info")).to_contain_text("parse_error")
+    for typed, said in [('{"title": ', "The body is not JSON"), ('{"title": " "}', "422 Unprocessable")]:
+        form.locator("[name=_content]").fill(typed)
+        form.get_by_role("button", name="PUT").click()
+        expect(page.get_by_role("alert")).to_contain_text(said)
+        expect(form.locator("[name=_content]")).to_have_value(typed)
     assert [(task["title"], task["completed"]) for task in listed(user)] == [("Rawer", True)]
+
+    # A write from elsewhere is shown beside what was typed, and written over by the second press alone.
+    form.locator("[name=_content]").fill('{"title": "Rawest"}')
+    user.request("PUT", f"{path(user)}/{task['id']}", {"title": "Cooked"})
+    form.get_by_role("button", name="PUT").click()
+    expect(page.get_by_role("row", name="Title Cooked Rawest")).to_be_visible()
+    expect(form.locator("[name=_content]")).to_have_value('{"title": "Rawest"}')
+    assert [task["title"] for task in listed(user)] == ["Cooked"]
+    form.get_by_role("button", name="PUT").click()
+    expect(page.get_by_role("status")).to_have_text("The task was saved.")
+    assert [task["title"] for task in listed(user)] == ["Rawest"]
+
+
+def open_task(page: Page, user: User, task: dict[str, object]) -> str:
+    """Sign in on the way to the task's page; its path."""
+    one = f"{path(user)}/{task['id']}"
+    page.goto(one)
+    sign_in(page, user.token)
+    expect(page.get_by_role("button", name="DELETE")).to_be_enabled()
+    return one
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_stale_page_overwrites_nothing_and_shows_both_versions(page: Page, user: User, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    task = create(user, "Milk", description="Two litres\nof it")
+    one = open_task(page, user, task)
+    form = page.locator("#put-object-form")
+    form.locator("[name=description]").fill("\nThree\nlitres")
+    user.request("PUT", one, {"title": "Oat milk", "description": "Four\rlitres", "completed": True})
+    before = listed(user)
+    form.get_by_role("button", name="PUT").click()
+    expect(page.get_by_role("alert").filter(has_text="Stored now")).to_contain_text("The task has changed")
+    expect(page.get_by_role("row", name="Description")).to_contain_text("Four litres Three litres", use_inner_text=True)
+    shot(page, f"conflict-{width}")
+    assert listed(user) == before
+    assert urlsplit(page.url).path == one
+    expect(form.locator("[name=title]")).to_have_value("Oat milk")
+    expect(form.locator("[name=description]")).to_have_value("\nThree\nlitres")
+    expect(form.locator("[name=completed]")).to_be_checked()
+    form.get_by_role("button", name="PUT").click()
+    expect(page.get_by_role("status")).to_have_text("The task was saved.")
+    (now,) = listed(user)
+    assert (now["title"], now["description"], now["completed"]) == ("Oat milk", "\nThree\nlitres", True)
+    shot(page, f"saved-{width}")
+
+    # Delete asks again, with the title as it is now; the button beside the task does what it says.
+    user.request("PUT", one, {"title": "Soy milk", "completed": False})
+    page.get_by_role("button", name="Reopen").click()
+    expect(page.get_by_role("status")).to_have_text("The task is open again.")
+    user.request("PUT", one, {"title": "Almond milk"})
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+    page.get_by_role("button", name="DELETE").click()
+    expect(page.get_by_role("alert").filter(has_text="The task has changed")).to_be_visible()
+    shot(page, f"stale-delete-{width}")
+    assert len(listed(user)) == 1
+    page.get_by_role("button", name="DELETE").click()
+    expect(page.get_by_role("status")).to_have_text("The task was deleted.")
+    assert ["Soy milk" in asked[0], "Almond milk" in asked[1]] == [True, True]
+    assert listed(user) == []
+
+
+def test_text_comes_back_as_it_was_where_nobody_edited_it(page: Page, user: User) -> None:
+    texts = [
+        "a\rb",
+        "a\r\nb\nc",
+        "\n\nfirst",
+        "\r\nlast\r\n",
+        "  blanks \t\n ",
+        "\n",
+        "\x0b\x0c\x85\u2028\u0001",
+        "",
+        None,
+    ]
+    texts += ["x\r\n" * 1666 + "xx", "\U0001f344</textarea>&amp;\ufeff"]
+    task = create(user, "Milk")
+    one = open_task(page, user, task)
+    form = page.locator("#put-object-form")
+
+    def put(form: Locator) -> None:
+        with page.expect_response(lambda answer: answer.request.method == "PUT") as answered:
+            form.get_by_role("button", name="PUT").click()
+        assert answered.value.status == 303
+        expect(page.get_by_role("status")).to_have_text("The task was saved.")
+
+    for number, text in enumerate(texts):
+        stored = {"title": f"two\r\nlines {number}", "description": text, "completed": True}
+        assert user.request("PUT", one, stored).status == 200
+        page.goto(one)
+        put(form)
+        (now,) = listed(user)
+        assert {name: now[name] for name in stored} == stored
+        form.locator("[name=completed]").uncheck()
+        form.locator("[name=title]").fill(f"Milk {number}")
+        put(form)
+        (now,) = listed(user)
+        assert (now["title"], now["description"], now["completed"]) == (f"Milk {number}", text, False)
+        # The form of raw data says the same.
+        assert user.request("PUT", one, stored).status == 200
+        page.goto(one)
+        open_raw_data(page)
+        put(page.locator("#put-generic-content-form"))
+        (now,) = listed(user)
+        assert {name: now[name] for name in stored} == stored
+        page.get_by_role("link", name="HTML form").click()
+        # What is typed has the line breaks that were typed, the first one too.
+        form.locator("[name=description]").fill(f"\n\n{number}\n")
+        put(form)
+        expect(form.locator("[name=description]")).to_have_value(f"\n\n{number}\n")
+        assert listed(user)[0]["description"] == f"\n\n{number}\n"
+
+
+def test_a_second_press_and_a_reload_create_nothing_twice(page: Page, user: User) -> None:
+    page.goto(path(user))
+    sign_in(page, user.token)
+    form = page.locator("#post-object-form")
+    form.locator("[name=title]").fill("Milk")
+    form.get_by_role("button", name="POST").dblclick()
+    expect(page.get_by_role("status")).to_have_text("The task was created.")
+    page.reload()
+    expect(page.get_by_role("button", name="Complete")).to_be_enabled()
+    assert [task["title"] for task in listed(user)] == ["Milk"]
+
+    # Back on the form: another task is another one, at the second press if the page is the one that was sent.
+    page.go_back()
+    form.locator("[name=title]").fill("Tea")
+    form.locator("[name=description]").fill("\nGreen")
+    form.get_by_role("button", name="POST").click()
+    if page.get_by_role("alert").count():
+        expect(page.get_by_role("alert").filter(has_text="has created a task already")).to_be_visible()
+        expect(form.locator("[name=description]")).to_have_value("\nGreen")
+        form.get_by_role("button", name="POST").click()
+    expect(page.get_by_role("status")).to_have_text("The task was created.")
+    assert [(task["title"], task["description"]) for task in listed(user)] == [("Tea", "\nGreen"), ("Milk", None)]
+
+
+def test_an_answer_that_is_no_success_is_shown_and_what_was_typed_stays(page: Page, user: User) -> None:
+    task = create(user, "Milk")
+    one = open_task(page, user, task)
+    form, alert = page.locator("#put-object-form"), page.locator("#problem")
+    form.locator("[name=description]").fill("typed")
+    buttons = [form.get_by_role("button", name="PUT"), page.get_by_role("button", name="Complete")]
+
+    def press_each(said: str) -> None:
+        for button in buttons:
+            button.click()
+            expect(alert).to_contain_text(said)
+            expect(button).to_be_enabled()
+            page.evaluate("document.getElementById('problem').textContent = ''")
+        expect(form.locator("[name=description]")).to_have_value("typed")
+
+    page.context.set_offline(True)
+    press_each("There was no answer.")
+    page.context.set_offline(False)
+    page.route(f"**{one}*", lambda route: route.fulfill(status=502, body="<title>Bad Gateway</title>"))
+    page.route(f"**{one}/complete", lambda route: route.fulfill(status=502, body="<title>Bad Gateway</title>"))
+    press_each("502 Bad Gateway")
+    page.unroute_all()
+    cookies = page.context.cookies()
+    page.context.clear_cookies(name=SIGN_IN_COOKIE)
+    press_each("401 Unauthorized")
+    page.context.add_cookies(cookies)
+    user.request("DELETE", one)
+    press_each("404 Not Found: There is no such task.")
+    buttons[0].click()
+    expect(alert).to_contain_text("404 Not Found")
+    shot(page, "gone")
+
+
+def test_without_script_a_task_is_created_and_no_button_does_something_else(
+    browser: Browser, live: Live, user: User
+) -> None:
+    context = browser.new_context(base_url=live.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(path(user))
+    sign_in(page, user.token)
+    form = page.locator("#post-object-form")
+    form.locator("[name=title]").fill("Milk")
+    form.locator("[name=description]").fill("\nTwo\nlitres")
+    form.get_by_role("button", name="POST").click()
+    expect(page.get_by_role("status")).to_have_text("The task was created.")
+    expect(page.locator("noscript p")).to_be_visible()
+    shot(page, "without-script")
+    before = listed(user)
+    assert [(task["title"], task["description"]) for task in before] == [("Milk", "\nTwo\nlitres")]
+    for name in ["PUT", "DELETE", "Complete"]:
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
+    at = page.url
+    page.locator("#put-object-form [name=title]").press("Enter")
+    assert page.url == at
+    assert listed(user) == before
+    context.close()
+
+
+def test_the_keyboard_writes_as_the_mouse_does(page: Page, user: User) -> None:
+    task = create(user, "Milk", description="\rTwo litres")
+    one = open_task(page, user, task)
+    title = page.locator("#put-object-form [name=title]")
+    title.fill("Oat milk")
+    title.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("The task was saved.")
+    page.get_by_role("button", name="Complete").press("Space")
+    expect(page.get_by_role("status")).to_have_text("The task is completed.")
+    (now,) = listed(user)
+    assert (now["title"], now["description"], now["completed"]) == ("Oat milk", "\rTwo litres", True)
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="DELETE").press("Enter")
+    expect(page.get_by_role("status")).to_have_text("The task was deleted.")
+    assert user.request("GET", one).status == 404
 
 
 def test_filters_search_order_and_pages(page: Page, user: User) -> None:

@@ -60,7 +60,7 @@ def test_person_signs_in_and_writes_beside_another_django(browser: Browser, alic
     assert browser.post("/login", form)["Location"] == alice.tasks
     sent = {"X-CSRFToken": csrf(browser, alice.tasks)}
     answer = browser.post(alice.tasks, {"title": "Milk"}, "application/json", headers=sent)
-    assert answer.status_code == 201
+    assert answer.status_code == 303
     assert browser.post("/logout", {"csrfmiddlewaretoken": csrf(browser, alice.tasks)}).status_code == 302
     assert browser.get(alice.tasks).status_code == 302
 

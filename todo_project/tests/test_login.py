@@ -277,9 +277,10 @@ def test_forms_and_json_are_taken_with_cookie_and_csrf_token(browser: Client) ->
     sign_in(browser)
     token = csrf(browser)
     form = {"title": "One", "csrfmiddlewaretoken": token}
-    assert browser.post(TASKS, f"title=One&csrfmiddlewaretoken={token}", FORM).status_code == 201
-    assert browser.post(TASKS, form).status_code == 201  # multipart
-    assert browser.post(TASKS, {"title": "One"}, "application/json", headers={"X-CSRFToken": token}).status_code == 201
+    # A page leads on to the task's page.
+    assert browser.post(TASKS, f"title=One&csrfmiddlewaretoken={token}", FORM).status_code == 303
+    assert browser.post(TASKS, form).status_code == 303  # multipart
+    assert browser.post(TASKS, {"title": "One"}, "application/json", headers={"X-CSRFToken": token}).status_code == 303
     assert list(Task.objects.values_list("user_id", "title")) == [("alice", "One")] * 3
 
 

@@ -1,0 +1,342 @@
+"""The browsable API's pages: what their forms carry, what they write, and where they lead.
+
+`tests/test_browser.py` has a real browser fill them in; here the forms are read and sent as a browser does that.
+"""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from django.urls import clear_script_prefix, set_script_prefix
+
+from conftest import Actor, rows, sign
+from tasks.models import Task
+
+pytestmark = pytest.mark.django_db
+
+HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+# What an HTML form changes on its way: line breaks of every kind, a first one, and blanks.
+TEXTS = [
+    "a\rb",
+    "a\r\nb",
+    "a\nb",
+    "\nfirst",
+    "\r\n\r\nfirst",
+    "last\n",
+    "  blanks \t\n ",
+    "\n",
+    "a\x0b\x0c\x85\u2028b",
+    "&amp;<b>",
+]
+
+
+class FormReader(HTMLParser):
+    """The forms of a page by their `data-method` or `method`: what a browser would send of each, untouched."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.forms: dict[str, dict[str, str]] = {}
+        self.form: dict[str, str] = {}
+        self.area: str | None = None
+        self.text = ""
+        self.feed(re.sub("\r\n?", "\n", page))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.form = {}
+            if given.get("action") != "/logout":
+                # The first of a method is the one of fields, the second that of raw data.
+                self.forms.setdefault(given.get("data-method", given.get("method", "get").upper()), self.form)
+        elif tag == "textarea":
+            self.area, self.text = given["name"], ""
+        elif tag == "input" and (given.get("type") != "checkbox" or "checked" in given):
+            value = given.get("value", "")
+            self.form[given["name"]] = re.sub("[\r\n]", "", value) if given.get("type") == "text" else value
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea" and self.area is not None:
+            self.form[self.area] = self.text.removeprefix("\n").replace("\n", "\r\n")
+            self.area = None
+
+
+class Person:
+    """Somebody who signed in to the pages. What is sent beside a form's fields is what the page's script sends."""
+
+    def __init__(self, subject: str) -> None:
+        self.tasks = f"/api/{subject}/tasks"
+        self.client = Client(enforce_csrf_checks=True, headers={"Accept": HTML})
+        self.csrf = self.forms("/login")["POST"]["csrfmiddlewaretoken"]
+        self.client.post("/login", {"token": sign(subject), "csrfmiddlewaretoken": self.csrf})
+
+    def forms(self, path: str) -> dict[str, dict[str, str]]:
+        return FormReader(self.client.get(path).content.decode()).forms
+
+    def send(self, method: str, path: str, form: dict[str, str], **headers: str) -> Any:
+        fields = {name: value for name, value in form.items() if name != "If-Match"}
+        given = {"X-CSRFToken": self.csrf, **({"If-Match": form["If-Match"]} if "If-Match" in form else {}), **headers}
+        if method == "POST":
+            return self.client.post(path, fields, headers=given)
+        return self.client.generic(method, path, encode_multipart(BOUNDARY, fields), MULTIPART_CONTENT, headers=given)
+
+
+@pytest.fixture
+def person() -> Person:
+    return Person("alice")
+
+
+def only() -> Task:
+    return Task.objects.get()
+
+
+# --- Text -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("description", [*TEXTS, None, "", "\r" * 5000, "x\r\n" * 1666 + "xx"])
+def test_what_was_not_edited_keeps_every_byte(person: Person, description: str | None) -> None:
+    task = Task.objects.create(user_id="alice", title="two\r\nlines", description=description, completed=True)
+    path = f"{person.tasks}/{task.pk}"
+    form = person.forms(path)["PUT"]
+    assert person.send("PUT", path, form).status_code == 303
+    assert (only().title, only().description, only().completed) == ("two\r\nlines", description, True)
+    # Nor does another field's edit touch it.
+    form = {**person.forms(path)["PUT"], "title": "New"}
+    del form["completed"]
+    assert person.send("PUT", path, form).status_code == 303
+    assert (only().title, only().description, only().completed) == ("New", description, False)
+
+
+@pytest.mark.parametrize("description", TEXTS)
+def test_what_was_typed_has_line_feeds_and_keeps_the_rest(person: Person, description: str) -> None:
+    typed = re.sub("\r\n?", "\n", description) + "."
+    form = {**person.forms(person.tasks)["POST"], "title": "Milk", "description": typed.replace("\n", "\r\n")}
+    path = person.send("POST", person.tasks, form)["Location"]
+    assert only().description == typed
+    form = person.forms(path)["PUT"]
+    form["description"] += "!"
+    assert person.send("PUT", path, form).status_code == 303
+    assert only().description == f"{typed}!"
+
+
+def test_5000_characters_may_have_line_breaks_and_5001_may_not(person: Person) -> None:
+    form = {**person.forms(person.tasks)["POST"], "title": "Milk", "description": "\r\n" * 5000}
+    assert person.send("POST", person.tasks, {**form, "description": "\r\n" * 5001}).status_code == 422
+    assert rows() == []
+    assert person.send("POST", person.tasks, form).status_code == 303
+    assert only().description == "\n" * 5000
+
+
+def test_an_emptied_description_is_null(person: Person, milk: Task) -> None:
+    path = f"{person.tasks}/{milk.pk}"
+    assert person.send("PUT", path, {**person.forms(path)["PUT"], "description": ""}).status_code == 303
+    assert only().description is None
+
+
+def test_raw_data_says_what_is_stored(person: Person) -> None:
+    task = Task.objects.create(user_id="alice", title="two\r\nlines", description="\n\ra\r\n", completed=True)
+    page = person.client.get(f"{person.tasks}/{task.pk}").content.decode()
+    (shown,) = re.findall(r"<textarea[^>]*_content[^>]*>\n(.*?)</textarea>", page, re.S)
+    assert r"&quot;two\r\nlines&quot;" in shown
+    assert r"&quot;\n\ra\r\n&quot;" in shown
+    assert "\r" not in shown
+
+
+def test_a_refused_edit_is_still_held_against_what_the_page_showed(person: Person) -> None:
+    task = Task.objects.create(user_id="alice", title="Milk", description="a\rb", completed=True)
+    path, before = f"{person.tasks}/{task.pk}", rows()
+    form = {**person.forms(path)["PUT"], "title": " "}
+    del form["completed"]
+    refused = person.send("PUT", path, form)
+    assert refused.status_code == 422
+    assert rows() == before
+    again = FormReader(refused.content.decode()).forms["PUT"]
+    assert again == {**form, "shown.completed": "true"}
+    assert person.send("PUT", path, {**again, "title": "Oat milk"}).status_code == 303
+    assert (only().title, only().description, only().completed) == ("Oat milk", "a\rb", False)
+
+
+def test_a_program_that_sends_such_members_sends_unknown_ones(alice: Actor, milk: Task) -> None:
+    body = {"title": "Milk", "shown.title": "Milk", "description": "a\r\nb", "Idempotency-Key": "k", "If-Match": '"x"'}
+    assert alice.put(alice.task(milk.pk), body).status_code == 200
+    assert only().description == "a\r\nb"
+    assert [alice.post(alice.tasks, body).status_code for _ in range(2)] == [201, 201]
+    assert Task.objects.count() == 3
+
+
+# --- A stale page ---------------------------------------------------------------------------------------------------
+
+
+def test_a_stale_form_overwrites_nothing_and_shows_both_versions(person: Person, alice: Actor, milk: Task) -> None:
+    path = f"{person.tasks}/{milk.pk}"
+    form = {**person.forms(path)["PUT"], "description": "Three\r\nlitres", "completed": "true"}
+    alice.put(path, {"title": "Oat milk", "description": "Four\nlitres"})
+    before = rows()
+    refused = person.send("PUT", path, form)
+    assert refused.status_code == 412
+    assert rows() == before
+    page = refused.content.decode()
+    assert re.search(r"Stored now.*Yours.*Description.*>Four\nlitres<.*>Three\nlitres<", page, re.S)
+    assert "Title</th>" not in page  # Nobody changed it here: it is as it was stored elsewhere.
+    again = FormReader(page).forms["PUT"]
+    assert (again["title"], again["description"], again["completed"]) == ("Oat milk", "Three\r\nlitres", "true")
+    assert (again["shown.title"], again["shown.description"]) == ("Oat milk", "Four\r\nlitres")
+    assert person.send("PUT", path, again).status_code == 303
+    assert (only().title, only().description, only().completed) == ("Oat milk", "Three\nlitres", True)
+
+
+def test_stale_raw_data_is_shown_beside_what_is_stored(person: Person, alice: Actor, milk: Task) -> None:
+    path = f"{person.tasks}/{milk.pk}"
+    stale = person.forms(path)["PUT"]["If-Match"]
+    alice.put(path, {"title": "Oat milk"})
+    before = rows()
+    headers = {"X-CSRFToken": person.csrf, "If-Match": stale}
+    refused = person.client.put(path, {"title": "Soy milk"}, "application/json", headers=headers)
+    assert refused.status_code == 412
+    assert rows() == before
+    assert re.search("Stored now.*Yours.*Title.*>Oat milk<.*>Soy milk<", refused.content.decode(), re.S)
+
+
+def test_a_stale_page_deletes_nothing_and_asks_again(person: Person, alice: Actor, milk: Task) -> None:
+    path = f"{person.tasks}/{milk.pk}"
+    form = person.forms(path)["DELETE"]
+    alice.put(path, {"title": "Oat milk"})
+    before = rows()
+    refused = person.send("DELETE", path, form)
+    assert refused.status_code == 412
+    assert rows() == before
+    page = refused.content.decode()
+    assert "Delete “Oat milk”?" in page
+    assert person.send("DELETE", path, FormReader(page).forms["DELETE"]).status_code == 303
+    assert rows() == []
+
+
+@pytest.mark.parametrize("completed", [True, False])
+def test_complete_does_what_its_button_said_however_stale_the_page(
+    person: Person, alice: Actor, milk: Task, completed: bool
+) -> None:
+    path = f"{person.tasks}/{milk.pk}"
+    Task.objects.filter(pk=milk.pk).update(completed=not completed)
+    form = person.forms(path)["PATCH"]
+    for _ in range(2):
+        assert person.send("PATCH", f"{path}/complete", form)["Location"] == path
+        assert only().completed is completed
+
+
+def test_a_task_that_is_gone_has_no_form_to_write_it(person: Person, milk: Task) -> None:
+    path = f"{person.tasks}/{milk.pk}"
+    forms = person.forms(path)
+    milk.delete()
+    for method, target in (("PUT", path), ("DELETE", path), ("PATCH", f"{path}/complete")):
+        gone = person.send(method, target, forms[method])
+        assert gone.status_code == 404
+        assert not {"PUT", "DELETE", "PATCH"} & set(FormReader(gone.content.decode()).forms)
+        assert "There is no such task." in gone.content.decode()
+
+
+# --- After a write --------------------------------------------------------------------------------------------------
+
+
+def test_each_write_leads_on_to_a_page_that_says_once_what_was_done(person: Person) -> None:
+    steps = [
+        ("POST", "", {"title": "Milk"}, "The task was created."),
+        ("PUT", "", {"title": "Oat milk"}, "The task was saved."),
+        ("PATCH", "/complete", {}, "The task is completed."),
+        ("PATCH", "/complete", {}, "The task is open again."),
+        ("DELETE", "", {}, "The task was deleted."),
+    ]
+    path = person.tasks
+    for method, below, typed, said in steps:
+        done = person.send(method, path + below, {**person.forms(path)[method], **typed})
+        assert (done.status_code, done.content, done.headers.get("ETag")) == (303, b"", None)
+        path = f"{person.tasks}/{only().pk}" if method != "DELETE" else person.tasks
+        assert done["Location"] == path
+        assert said in person.client.get(path).content.decode()
+        assert said not in person.client.get(path).content.decode()
+    assert rows() == []
+
+
+@pytest.fixture
+def below_a_path(person: Person) -> Iterator[None]:
+    person.client.defaults["SCRIPT_NAME"] = "/todo"
+    set_script_prefix("/todo/")  # As the server's handler does; the tests' client has another.
+    yield
+    clear_script_prefix()
+
+
+@pytest.mark.usefixtures("below_a_path")
+def test_below_a_path_each_form_and_each_way_on_carries_it(person: Person, milk: Task) -> None:
+    path = f"{person.tasks}/{milk.pk}"
+    page = person.client.get(path).content.decode()
+    actions = set(re.findall('<form [^>]*action="(/todo/api/[^"]*)"', page))
+    assert actions == {f"/todo{path}", f"/todo{path}/complete"}
+    done = person.send("PUT", path, FormReader(page).forms["PUT"])
+    assert (done["Location"], done.cookies["todo_done"]["path"]) == (f"/todo{path}", "/todo/")
+    assert person.send("DELETE", path, person.forms(path)["DELETE"])["Location"] == f"/todo{person.tasks}"
+
+
+def test_a_program_that_prefers_html_is_not_led_on(alice: Actor) -> None:
+    made = alice.post(alice.tasks, {"title": "Milk"}, Accept=HTML)
+    assert made.status_code == 201
+    task = f"{alice.tasks}/{only().pk}"
+    assert alice.put(task, {"title": "Milk"}, Accept=HTML).status_code == 200
+    assert alice.patch(f"{task}/complete", Accept=HTML).status_code == 200
+    assert "todo_done" not in alice.client.cookies
+
+
+def test_a_form_that_is_sent_twice_creates_once(person: Person) -> None:
+    form = {**person.forms(person.tasks)["POST"], "title": "Milk"}
+    answers = [person.send("POST", person.tasks, form) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert answers[0]["Location"] == answers[1]["Location"] == f"{person.tasks}/{only().pk}"
+    assert person.forms(person.tasks)["POST"]["Idempotency-Key"] != form["Idempotency-Key"]
+
+
+def test_a_form_that_is_filled_in_anew_after_it_was_sent_says_so_and_loses_nothing(person: Person) -> None:
+    form = {**person.forms(person.tasks)["POST"], "title": "Milk"}
+    person.send("POST", person.tasks, form)
+    before = rows()
+    typed = {"title": "Tea", "description": "\r\nGreen", "completed": "true"}
+    refused = person.send("POST", person.tasks, {**form, **typed})
+    assert refused.status_code == 422
+    assert "This form has created a task already." in refused.content.decode()
+    assert rows() == before
+    again = FormReader(refused.content.decode()).forms["POST"]
+    assert {name: again[name] for name in typed} == typed
+    assert person.send("POST", person.tasks, again).status_code == 303
+    assert list(Task.objects.values_list("title", "description").order_by("id"))[1:] == [("Tea", "\nGreen")]
+
+
+def test_a_refused_create_is_shown_and_keeps_its_key(person: Person) -> None:
+    form = {**person.forms(person.tasks)["POST"], "title": " ", "description": "Two\r\nlitres"}
+    refused = person.send("POST", person.tasks, form)
+    assert refused.status_code == 422
+    assert rows() == []
+    again = FormReader(refused.content.decode()).forms["POST"]
+    assert again["csrfmiddlewaretoken"]
+    assert {**again, "csrfmiddlewaretoken": form["csrfmiddlewaretoken"]} == form
+
+
+def test_a_list_of_json_is_no_task_and_no_bug(person: Person) -> None:
+    headers = {"X-CSRFToken": person.csrf}
+    milk = Task.objects.create(user_id="alice", title="Milk")
+    before = rows()
+    for method, path in (("POST", person.tasks), ("PUT", f"{person.tasks}/{milk.pk}")):
+        for body in (b'["shown.title"]', b'"x"', b"null", b"{"):
+            refused = person.client.generic(method, path, body, "application/json", headers=headers)
+            assert refused.status_code in {400, 422}
+    assert rows() == before
+
+
+def test_the_line_that_says_what_was_done_says_nothing_else(person: Person) -> None:
+    person.client.cookies["todo_done"] = "<script>"
+    page = person.client.get(person.tasks).content.decode()
+    assert "alert-success" not in page
+    assert settings.CSRF_COOKIE_NAME in person.client.cookies
