@@ -14,8 +14,7 @@ from tasks.statements import TaskRow
 from todo_project.problems import invalid_parameter
 from todo_project.strict import decode_base64url, encode_base64url
 
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000
+MAX_LIMIT = 1000  # Also where none is given: who knows nothing of pages takes the first one for everything.
 MAX_SEARCH = 200  # With a title in the cursor, the longest Link still fits a request line of 8190 bytes.
 SIGNATURE_BYTES = 32
 ORDERINGS = ("-created_at", "created_at", "-updated_at", "updated_at", "title", "-title")
@@ -35,7 +34,7 @@ class ListQuery(NamedTuple):
     """What a client asked of its list, checked."""
 
     owner: str
-    limit: int = DEFAULT_LIMIT
+    limit: int = MAX_LIMIT
     completed: bool | None = None
     search: str | None = None
     ordering: str = "-created_at"
@@ -63,7 +62,7 @@ class ListQuery(NamedTuple):
             raise invalid_parameter("ordering", "invalid", f"ordering is one of {', '.join(ORDERINGS)}.")
         parsed = cls(
             owner=owner,
-            limit=int(limit) if limit is not None else DEFAULT_LIMIT,
+            limit=int(limit) if limit is not None else MAX_LIMIT,
             completed=None if completed is None else completed == "true",
             search=search or None,
             ordering=ordering or "-created_at",

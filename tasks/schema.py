@@ -8,7 +8,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from tasks.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, ORDERINGS
+from tasks.pagination import MAX_LIMIT, MAX_SEARCH, ORDERINGS
 from tasks.serializers import TaskInputSerializer, TaskSerializer
 from todo_project.problems import PROBLEMS
 from todo_project.schema import ProblemSerializer
@@ -52,7 +52,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     description="1 to 255 visible characters, new for each task. The same key and values again make no second task.",
 )
 QUERY = [
-    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
+    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": MAX_LIMIT}),
     OpenApiParameter("cursor", {"type": "string"}, description="Opaque; from the Link header of the page before."),
     OpenApiParameter("completed", OpenApiTypes.BOOL),
     OpenApiParameter(

@@ -114,7 +114,7 @@ def many(db) -> None:
 
 
 @pytest.mark.promise("P-41")
-@pytest.mark.parametrize(("query", "length"), [("", 100), ("limit=1", 1), ("limit=101", 101), ("limit=1000", 1000)])
+@pytest.mark.parametrize(("query", "length"), [("", 1000), ("limit=1", 1), ("limit=101", 101), ("limit=1000", 1000)])
 def test_limit_bounds_the_list(many, titles, query: str, length: int) -> None:
     assert len(titles(query)) == length
 
