@@ -40,7 +40,7 @@ class RequestMiddleware:
         request_id.set(given if SANE_REQUEST_ID.fullmatch(given) else secrets.token_hex(16))
         response = self.get_response(request)
 
-        if "X-Content-Type-Options" not in response:  # SecurityMiddleware itself met a Host that is not ours.
+        if "X-Content-Type-Options" not in response:  # From outside of SecurityMiddleware.
             self.security.process_response(request, response)  # type: ignore[arg-type]  # It sets headers alone.
         response["X-Request-ID"] = request_id.get()
         for cookie in response.cookies.values():  # Below the path that the service is served at.
@@ -90,16 +90,17 @@ class ProblemMiddleware:
 
 
 class CORSMiddleware(CorsMiddleware):
-    """CORS where a browser names an origin; `Vary` is on every answer of the API, see above."""
+    """CORS where a browser names an origin; `Vary: Origin` is on every answer, and RequestMiddleware's on the API's."""
 
     def __call__(self, request: HttpRequest) -> Any:
-        if "HTTP_ORIGIN" not in request.META:
+        origin = request.META.get("HTTP_ORIGIN")
+        if origin is None and request.path_info.startswith("/api/"):
             return self.get_response(request)
         response: Any = super().__call__(request)
-        origin = request.META["HTTP_ORIGIN"]
-        allowed = "Access-Control-Allow-Origin" in response or origin.endswith(f"//{request.get_host()}")
-        if self.is_enabled(request) and not allowed:
-            refusals.warning("Origin %r is not in CORS_ALLOWED_ORIGINS", origin[:255])
+        if origin is not None and self.is_enabled(request):
+            allowed = "Access-Control-Allow-Origin" in response or origin.endswith(f"//{request.get_host()}")
+            if not allowed:
+                refusals.warning("Origin %r is not in CORS_ALLOWED_ORIGINS", origin[:255])
         return response
 
 

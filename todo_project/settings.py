@@ -65,8 +65,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "todo_project.middleware.RequestMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django.middleware.security.SecurityMiddleware",
     "todo_project.middleware.CORSMiddleware",
+    "django.middleware.security.SecurityMiddleware",
     "todo_project.middleware.ProblemMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -156,7 +156,8 @@ SPECTACULAR_SETTINGS = {
 }
 
 CORS_ALLOWED_ORIGINS = env_origins("CORS_ALLOWED_ORIGINS")
-CORS_URLS_REGEX = r"^/api/"
+# A wrong address is to be read in the browser as one, and not as "Failed to fetch".
+CORS_URLS_REGEX = r"/(?!admin(/|\Z)|login\Z|logout\Z)"
 CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["ETag", "Link", "Location", "Content-Location", "Retry-After", "X-Request-ID"]
@@ -167,6 +168,7 @@ STATIC_URL = "/static/"
 STORAGES = {"staticfiles": {"BACKEND": "todo_project.pages.StaticFiles"}}
 # Assets are served from the packages that bring them: no build step stands between install and start.
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # The admin's sign-in lives under its own path and in the database, so that signing out ends it.
 SESSION_COOKIE_PATH = "/admin/"
