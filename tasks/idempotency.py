@@ -41,7 +41,7 @@ def parse_idempotency_key(request: Request, values: dict[str, Any]) -> Idempoten
     elif key.startswith('"'):
         key = ""
     if not KEY.fullmatch(key):
-        detail = "A key has 1 to 255 visible characters."
+        detail = "An Idempotency-Key has 1 to 255 visible characters."
         error = {"header": "Idempotency-Key", "code": "invalid", "detail": detail}
         raise Problem(422, "invalid_idempotency_key", detail, [error])
     state = list(with_defaults(values).values())

@@ -26,7 +26,7 @@ def _get_once(query: QueryDict, name: str) -> str | None:
     if len(values) > 1:
         raise invalid_parameter(name, "repeated", f"{name} was sent more than once.")
     if values and "\0" in values[0]:
-        raise invalid_parameter(name, "null_characters_not_allowed", "Null characters are not allowed.")
+        raise invalid_parameter(name, "null_characters_not_allowed", f"{name}: null characters are not allowed.")
     return values[0] if values else None
 
 

@@ -13,6 +13,8 @@ from tasks.statements import COLUMNS
 
 # Of the members that do not belong there, so many are named: an answer is not to be larger than its request.
 MAX_UNKNOWN = 20
+# What DRF would say of a body in Python's words, or as if it were a field.
+NO_OBJECT = dict.fromkeys(("invalid", "null"), "The body is not a JSON object.")
 
 # For the OpenAPI document: a NUL is no text, and blanks, as str.strip() knows them, are no title.
 NO_NULL = r"^[^\x00]*$"
@@ -31,6 +33,8 @@ class ProhibitSurrogates(ProhibitSurrogateCharactersValidator):
 
 class StrictCharField(serializers.CharField):
     """A string, and nothing that could be turned into one; trimmed, and then not empty."""
+
+    default_error_messages = {"max_length": "At most {max_length} characters."}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -67,6 +71,8 @@ class StrictTextField(StrictCharField):
 class StrictBooleanField(serializers.BooleanField):
     """true or false; a form's checkbox counts too."""
 
+    default_error_messages = {"invalid": "Must be true or false."}
+
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool) and not is_html_input(getattr(self.root, "initial_data", None)):
             self.fail("invalid", input=data)
@@ -76,6 +82,7 @@ class StrictBooleanField(serializers.BooleanField):
 class TaskInputSerializer(serializers.ModelSerializer[Task]):
     """What a client may set. A member that is not sent keeps its value; `null` clears the description."""
 
+    default_error_messages = NO_OBJECT
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.CharField: StrictCharField,
@@ -113,6 +120,8 @@ class TaskSerializer(TaskInputSerializer):
 
 class CompleteSerializer(serializers.Serializer[dict[str, Any]]):
     """Nothing, to flip the flag; or `{"completed": true}`, which can be retried."""
+
+    default_error_messages = NO_OBJECT
 
     completed = StrictBooleanField(required=False)
 

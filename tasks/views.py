@@ -60,7 +60,7 @@ class TaskViewSet(GenericViewSet):
         values = self.validate(request)
         task = statements.create(self.owner, values, idempotency=parse_idempotency_key(request, values))
         if task is None:
-            detail = "This key was used for a task with other values."
+            detail = "This Idempotency-Key was used for a task with other values."
             error = {"header": "Idempotency-Key", "code": "reused", "detail": detail}
             raise Problem(422, "idempotency_key_reused", detail, [error])
         return self.represent(task, etag(task), {"Location": f"{self.address}/{task['id']}"}, status=201)

@@ -36,7 +36,7 @@ class JSONParser(BaseParser):
         assert parser_context is not None
         charset = parse_header_parameters(media_type or "")[1].get("charset", "utf-8")
         if charset.lower() not in {"utf-8", "utf8"}:
-            raise UnsupportedMediaType(media_type or "", "JSON is UTF-8.")
+            raise UnsupportedMediaType(media_type or "")
         refuse_too_large(parser_context)
         try:
             body = stream.read()

@@ -24,6 +24,7 @@ from todo_project.logging import refusals, request_id
 from todo_project.renderers import preferred_media_type
 
 RETRY_AFTER_SECONDS = 1
+MAX_NAME = 50  # A client can invent a member with a longer name than anybody reads.
 # Every `code` there is: its status, and what it tells. /docs shows this table, and `type` points into it.
 PROBLEMS: dict[str, tuple[int, str]] = {
     "parse_error": (400, "The body is not JSON, not UTF-8, or nested too deep."),
@@ -37,7 +38,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not_acceptable": (406, "Answers are application/json, or text/html for browsers."),
     "precondition_failed": (412, "If-Match or If-None-Match does not hold of the task as it is now. ETag has its tag."),
     "payload_too_large": (413, "The body has more than 256 KiB."),
-    "unsupported_media_type": (415, "Send the body as application/json."),
+    "unsupported_media_type": (415, "Send the body as application/json, in UTF-8."),
     "validation_error": (
         422,
         "The request was understood, and refused; errors says which member or parameter is at fault.",
@@ -143,8 +144,8 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         status, code, detail = exc.status_code, str(exc.get_codes()), str(exc.detail)
         errors, headers = exc.errors, exc.headers
     elif isinstance(exc, exceptions.ValidationError):
-        status, code, detail = 422, "validation_error", "The request was understood, and refused; errors says why."
         errors = list(validation_errors(exc.detail))
+        status, code, detail = 422, "validation_error", in_words(errors[0]) if errors else str(exc.default_detail)
         serializer = getattr(exc.detail, "serializer", None)
     elif isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         if html and request.method in {"GET", "HEAD"} and "HTTP_AUTHORIZATION" not in request.META:
@@ -155,7 +156,9 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
             headers["WWW-Authenticate"] += f', error="invalid_token", error_description="{detail}"'
     elif isinstance(exc, exceptions.APIException):
         status, code = exc.status_code, CODES.get(exc.status_code, exc.default_code)
-        if isinstance(exc.detail, str):
+        if isinstance(exc, exceptions.UnsupportedMediaType):
+            detail = PROBLEMS[code][1]
+        elif isinstance(exc.detail, str):
             detail = str(exc.detail)
         else:
             detail, errors = str(exc.default_detail), list(validation_errors(exc.detail))
@@ -191,6 +194,16 @@ def validation_errors(detail: Any, pointer: str = "") -> Iterator[dict[str, str]
             yield from validation_errors(inner, pointer)
     else:
         yield {"pointer": pointer, "code": detail.code, "detail": str(detail)}
+
+
+def in_words(error: Mapping[str, str]) -> str:
+    """What is wrong with a member of the body, for the person who reads nothing but this."""
+    name, detail = error["pointer"][1:].replace("~1", "/").replace("~0", "~"), error["detail"]
+    if not name:
+        return detail
+    if len(name) > MAX_NAME:
+        name = name[:MAX_NAME] + "…"
+    return f"{name}: {detail[:1].lower()}{detail[1:]}"
 
 
 # --- Django's own: what never reaches a view, or breaks in one --------------------------------------------------

@@ -44,6 +44,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # Python reads so many digits and no more.
+        raise ValueError("a number is out of range") from None
+
+
 def _float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
@@ -55,7 +62,7 @@ def _constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)
 
 
 def encode_base64url(data: bytes) -> bytes:

@@ -70,3 +70,21 @@ def test_an_unknown_member_is_pointed_at(alice: Actor, milk: Task) -> None:
     problem = assert_problem(alice.patch(alice.complete(milk.pk), {"a/b~c": 1}), 422, "validation_error")
     assert [(error["pointer"], error["code"]) for error in problem["errors"]] == [("/a~1b~0c", "unknown")]
     assert rows()[0][4] is False
+
+
+@pytest.mark.promise("P-37")
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"completed": "yes"}, "completed: must be true or false."),
+        ({"completed": None}, "completed: this field may not be null."),
+        ({"complete": True}, "complete: only completed may be sent here."),
+        ({"a/b~c": 1}, "a/b~c: only completed may be sent here."),
+        ({"é" * 50: 1}, "é" * 50 + ": only completed may be sent here."),
+        ({"é" * 51: 1}, "é" * 50 + "…: only completed may be sent here."),
+        ({"x" * 200_000: 1}, "x" * 50 + "…: only completed may be sent here."),
+        ([], "The body is not a JSON object."),
+    ],
+)
+def test_detail_says_the_first_fault_and_its_member(alice: Actor, milk: Task, body, said: str) -> None:
+    assert assert_problem(alice.patch(alice.complete(milk.pk), body), 422, "validation_error")["detail"] == said

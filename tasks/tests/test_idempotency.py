@@ -33,6 +33,7 @@ def refused(response: Any, code: str) -> None:
     problem = assert_problem(response, 422, code)
     assert [sorted(error) for error in problem["errors"]] == [["code", "detail", "header"]]
     assert problem["errors"][0]["header"] == "Idempotency-Key"
+    assert "Idempotency-Key" in problem["detail"] == problem["errors"][0]["detail"]
     assert "ETag" not in response
     assert "Location" not in response
 

@@ -136,7 +136,10 @@ def test_limit_bounds_the_list(many, titles, query: str, length: int) -> None:
 def test_a_bad_value_is_422(alice: Actor, milk: Task, query: str, django_assert_num_queries) -> None:
     with django_assert_num_queries(0):
         problem = assert_problem(alice.get(f"{alice.tasks}?{query}"), 422, "validation_error")
-    assert [error["parameter"] for error in problem["errors"]] == [query.partition("=")[0]]
+    name = query.partition("=")[0]
+    assert [error["parameter"] for error in problem["errors"]] == [name]
+    assert problem["detail"] == problem["errors"][0]["detail"]
+    assert problem["detail"].startswith((f"{name} ", f"{name}: "))
 
 
 @pytest.mark.promise("P-46")
@@ -152,7 +155,10 @@ def test_a_bad_value_is_422(alice: Actor, milk: Task, query: str, django_assert_
 )
 def test_one_parameter_twice_is_422(alice: Actor, milk: Task, query: str) -> None:
     problem = assert_problem(alice.get(f"{alice.tasks}?{query}"), 422, "validation_error")
-    assert [error["parameter"] for error in problem["errors"]] == [query.partition("=")[0]]
+    name = query.partition("=")[0]
+    assert [error["parameter"] for error in problem["errors"]] == [name]
+    assert problem["detail"] == problem["errors"][0]["detail"]
+    assert problem["detail"].startswith((f"{name} ", f"{name}: "))
 
 
 @pytest.mark.promise("P-46")

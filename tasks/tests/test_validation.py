@@ -142,3 +142,32 @@ def test_all_other_text_comes_back_as_it_was_sent(alice: Actor, send: Send, text
 @pytest.mark.promise("P-11")
 def test_an_empty_description_stays_an_empty_one(send: Send) -> None:
     assert send({"title": "New", "description": ""}).json()["description"] == ""
+
+
+# --- What is said of it -------------------------------------------------------------------------------------------
+
+SAID = [
+    ({}, "title: this field is required."),
+    ({"title": " \n"}, "title: this field may not be blank."),
+    ({"title": None}, "title: this field may not be null."),
+    ({"title": 7}, "title: not a valid string."),
+    ({"title": "a" * 201}, "title: at most 200 characters."),
+    ({"title": "a\0"}, "title: null characters are not allowed."),
+    ({"title": "\ud800"}, "title: surrogate characters are not allowed: U+D800."),
+    ({"title": "New", "description": 7}, "description: not a valid string."),
+    ({"title": "New", "description": "a" * 5001}, "description: at most 5000 characters."),
+    ({"title": "New", "description": "a\0"}, "description: null characters are not allowed."),
+    ({"title": "New", "completed": "yes"}, "completed: must be true or false."),
+    ({"title": "New", "completed": None}, "completed: this field may not be null."),
+    ({"description": 7, "completed": 7}, "title: this field is required."),
+    *((body, "The body is not a JSON object.") for body in (b"null", [], "New", 7, True)),
+]
+
+
+@pytest.mark.promise("P-37")
+@pytest.mark.parametrize(("body", "said"), SAID)
+def test_detail_says_the_first_fault_and_its_member(send: Send, body: Any, said: str) -> None:
+    problem = assert_problem(send(body), 422, "validation_error")
+    assert problem["detail"] == said
+    first = problem["errors"][0]
+    assert said.lower() == ": ".join(filter(None, [first["pointer"][1:], first["detail"]])).lower()

@@ -55,6 +55,9 @@ def test_body_that_is_not_json_is_400(alice: Actor, milk: Task, method: str, nam
     path = {"POST": alice.tasks, "PUT": alice.task(milk.pk), "PATCH": alice.complete(milk.pk)}[method]
     problem = assert_problem(alice.request(method, path, BROKEN[name]), 400, "parse_error")
     assert "Milk" not in problem["detail"]
+    assert problem["detail"].startswith("The body is ")
+    assert "sys" not in problem["detail"]
+    assert len(problem["detail"]) < 100
     assert rows() == before
 
 
@@ -85,7 +88,9 @@ def test_other_media_types_are_415_with_a_bearer_token(db, alice: Actor, content
         b"title=Milk",
         b'--x\r\nContent-Disposition: form-data; name="title"\r\n\r\nMilk\r\n--x--\r\n',
     ):
-        assert_problem(alice.post(alice.tasks, body, Content_Type=content_type), 415, "unsupported_media_type")
+        response = alice.post(alice.tasks, body, Content_Type=content_type)
+        problem = assert_problem(response, 415, "unsupported_media_type")
+        assert problem["detail"] == "Send the body as application/json, in UTF-8."
     assert rows() == []
 
 
