@@ -7,7 +7,7 @@ from tasks.models import Task
 
 
 @pytest.mark.promise("P-07")
-@pytest.mark.parametrize("body", [None, {}])
+@pytest.mark.parametrize("body", [None, {}, b"null"])
 def test_without_a_flag_it_flips(alice: Actor, milk: Task, body) -> None:
     for completed in (True, False, True):
         response = alice.patch(alice.complete(milk.pk), body)
@@ -56,8 +56,7 @@ def test_updated_at_moves_also_when_the_flag_does_not(alice: Actor, milk: Task, 
         *({"completed": value} for value in ["true", "", 1, 0, 1.0, None, [], {}]),
         *({"completed": True, name: 1} for name in ["id", "title", "done", "", "a/b~c", "😀", "\0", "\ud800"]),
         {"title": "New"},
-        *([], [True], [{"completed": True}], "true", 1, True),
-        b"null",
+        *([], [True], [{"completed": True}], "", "true", "null", 0, 1, True, False, [None], {"completed": {}}),
     ],
 )
 def test_anything_else_is_422(alice: Actor, milk: Task, body) -> None:
