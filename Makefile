@@ -100,4 +100,4 @@ node:
 			[ $$folder/node_modules/.package-lock.json -nt $$folder/package-lock.json ] || \
 				(cd $$folder && npm ci --silent --no-audit --no-fund) || exit 1; \
 		done; \
-	else echo "No Node 20 or newer: the tests against a real Better Auth server, and of the TypeScript client, will be skipped."; fi
+	else echo "No Node 20 or newer: the tests against a real Better Auth server, and of the clients in Node, will be skipped."; fi
