@@ -17,6 +17,7 @@ from benchmarks.load import WrongAnswer, token
 from benchmarks.report import Bar, Section, percentile
 
 PAGES = (1, 10, 100, 1000)
+LIMITS = (50, 100, 1000)  # The last is what a list has where no limit is given.
 QUERIES = (
     *(f"ordering={order}" for order in ("created_at", "-created_at", "updated_at", "-updated_at", "title", "-title")),
     *(f"search={quote(word)}" for word in ("plumbers", "flat 13;", "no such words")),
@@ -135,6 +136,9 @@ def heavy_user(client: Client, user: str, rounds: int, out: Section) -> None:
         for name in paths
         if name != "page 1"
     ]
+    asks = {f"limit={limit}": partial(client.get, user, f"/api/{user}/tasks?limit={limit}") for limit in LIMITS}
+    series = Series().measure(rounds, 200, asks)
+    out.rows += [series.row(name, "limit=50") for name in asks]
     asks = {query: partial(client.get, user, f"{first}&{query}") for query in QUERIES}
     series = Series().measure(1, 50, asks)
     out.rows += [series.row(query) for query in asks]
