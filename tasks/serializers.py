@@ -14,7 +14,7 @@ from tasks.statements import COLUMNS
 # Of the members that do not belong there, so many are named: an answer is not to be larger than its request.
 MAX_UNKNOWN = 20
 # What DRF would say of a body in Python's words, or as if it were a field.
-NO_OBJECT = dict.fromkeys(("invalid", "null"), "The body is not a JSON object.")
+NO_OBJECT: dict[str, Any] = dict.fromkeys(("invalid", "null"), "The body is not a JSON object.")
 
 # For the OpenAPI document: a NUL is no text, and blanks, as str.strip() knows them, are no title.
 NO_NULL = r"^[^\x00]*$"
