@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.http import QueryDict
 from django.template import loader
-from django.urls import get_script_prefix, reverse
+from django.urls import reverse
 from django.utils.encoding import escape_uri_path
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
@@ -91,7 +91,6 @@ class PageRenderer(BrowsableAPIRenderer):
             DONE_COOKIE,
             done,
             max_age=60,
-            path=get_script_prefix(),
             httponly=True,
             samesite="Lax",
             secure=settings.HTTPS,
@@ -180,7 +179,7 @@ class PageRenderer(BrowsableAPIRenderer):
         context["delete_form"] = context["display_edit_forms"] = None
         if request.method == "GET" and request.COOKIES.get(DONE_COOKIE) in DONE:
             context["done"] = DONE[request.COOKIES[DONE_COOKIE]]
-            response.delete_cookie(DONE_COOKIE, path=get_script_prefix(), samesite="Lax")
+            response.delete_cookie(DONE_COOKIE, samesite="Lax")
         return context
 
     def get_form(self, context: Mapping[str, Any], request: Any, response: Any) -> dict[str, Any] | None:

@@ -111,7 +111,7 @@ def walk(send: Send, below: str, subject: str, token: str, operator: str) -> Wal
         assert f'href="{crumb}"' in page
     _, _, page = walker.ask("GET", task)
     csrf = json.loads(re.findall(r'<script[^>]*id="drf_csrf"[^>]*>([^<]+)<', page)[0])["csrfToken"]
-    complete = html.unescape(re.findall(r'data-complete="([^"]+)"', page)[0])
+    complete = html.unescape(re.findall(r'data-method="PATCH" action="([^"]+)"', page)[0])
     status, _, body = walker.ask("PATCH", complete, Accept="application/json", X_CSRFToken=csrf)
     assert (status, json.loads(body)["completed"]) == (200, True)
 

@@ -47,9 +47,12 @@ def test_operator_signs_in_and_acts_beside_another_django(browser: Browser, milk
     assert browser.post(sign_in, form).status_code == 302
     tasks = "/admin/tasks/task/"
     token = csrf(browser, tasks)
-    form = {"action": "delete_selected", "_selected_action": milk.pk, "post": "yes", "csrfmiddlewaretoken": token}
+    form = {"action": "complete", "_selected_action": milk.pk, "csrfmiddlewaretoken": token}
     done = browser.post(tasks, form, follow=True)
-    assert "Successfully deleted 1 task" in done.content.decode()
+    assert "1 task completed" in done.content.decode()
+    question = browser.get(f"{tasks}{milk.pk}/delete/").content.decode()
+    asked = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', question))
+    assert browser.post(f"{tasks}{milk.pk}/delete/", asked).status_code == 302
     assert not Task.objects.exists()
     assert browser.post("/admin/logout/", {"csrfmiddlewaretoken": csrf(browser, tasks)}).status_code == 200
     assert browser.get(tasks).status_code == 302

@@ -619,7 +619,7 @@ def test_gunicorn_is_told_where_to_listen(value: str, bind: str) -> None:
 def test_numbers_at_their_bounds_are_taken() -> None:
     assert load(PORT="65535", WEB_CONCURRENCY="1", GUNICORN_THREADS="1000")["SERVER"][1:] == (65535, 1, 1000)
     assert load(PORT=" 1 ")["SERVER"][1:] == (1, 2, 8)
-    assert [load(DATABASE_TIMEOUT=value)["DATABASE_TIMEOUT"] for value in ("", "1", "60")] == [10, 1, 60]
+    assert [load(DATABASE_TIMEOUT=value)["DATABASE_TIMEOUT"] for value in ("", "1", "60")] == [9, 1, 60]
     assert [load(STATEMENTS_BY_CURSOR=value)["STATEMENTS_BY_CURSOR"] for value in ("", "false", "True")] == [0, 0, 1]
     assert [load(PREPARED_STATEMENTS=value)["PREPARED_STATEMENTS"] for value in ("", "on", "OFF")] == [
         "auto",
@@ -744,7 +744,7 @@ def test_postgresql_address_connects_where_it_says(url: str, connects_to: str) -
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
-        "tcp_user_timeout": 10_000,
+        "tcp_user_timeout": 9_000,
     }
     assert conninfo_to_dict(make_conninfo(**made)) == {
         **{name: str(value) for name, value in kept.items()},
