@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -28,6 +29,12 @@ def _get_once(query: QueryDict, name: str) -> str | None:
     if values and "\0" in values[0]:
         raise invalid_parameter(name, "null_characters_not_allowed", f"{name}: null characters are not allowed.")
     return values[0] if values else None
+
+
+@lru_cache(maxsize=1)
+def _key(secret: str) -> bytes:
+    """A key of as many bytes as BLAKE2b takes."""
+    return blake2b(secret.encode()).digest()
 
 
 class ListQuery(NamedTuple):
@@ -73,8 +80,7 @@ class ListQuery(NamedTuple):
     def _signature(self, payload: bytes) -> bytes:
         # It binds the cursor to the user, the filter and the order: under any other it does not verify.
         scope = repr(("tasks.cursor", self.owner, self.completed, self.search, self.ordering)).encode()
-        key = blake2b(settings.SECRET_KEY.encode()).digest()  # As many bytes as a key may have.
-        return blake2b(scope + payload, key=key, digest_size=SIGNATURE_BYTES).digest()
+        return blake2b(scope + payload, key=_key(settings.SECRET_KEY), digest_size=SIGNATURE_BYTES).digest()
 
     def _after(self, cursor: str) -> "ListQuery":
         """The same query, from after the task that the cursor names."""

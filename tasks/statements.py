@@ -4,11 +4,10 @@ Each function takes the owner first and sends exactly one statement, scoped by t
 dict that is ready for JSON.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from itertools import repeat
 from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -183,8 +182,14 @@ def _stored(values: Mapping[str, Any], database: BaseDatabaseWrapper) -> list[An
     ]
 
 
+# The rows as dicts. A display for each, written out of COLUMNS, is twice as quick as dict(zip(...)); a list has 1000.
+_as_tasks: Callable[[list[tuple[Any, ...]]], list[TaskRow]] = eval(  # noqa: S307
+    f"lambda rows: [{{{', '.join(f'{name!r}: {name}' for name in COLUMNS)}}} for {', '.join(COLUMNS)} in rows]"
+)
+
+
 def _tasks(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[TaskRow]:
-    return list(map(dict, map(zip, repeat(COLUMNS), _fetch_all(database, sql, parameters))))
+    return _as_tasks(_fetch_all(database, sql, parameters))
 
 
 def _task(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> TaskRow | None:

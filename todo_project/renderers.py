@@ -58,6 +58,8 @@ class Negotiation(DefaultContentNegotiation):
     """DRF's negotiation with the weights of `Accept`, which DRF does not read."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        if request.META.get("HTTP_ACCEPT", "*/*") == "*/*":
+            return renderers[0], renderers[0].media_type  # As most programs ask.
         ours = [renderer.media_type for renderer in renderers]
         media_type = preferred_media_type(request.META.get("HTTP_ACCEPT", ""), ours)
         for renderer in renderers:

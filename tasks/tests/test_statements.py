@@ -54,7 +54,9 @@ def test_every_function_that_names_the_table_takes_the_owner_first() -> None:
     touching = {
         name: function
         for name, function in inspect.getmembers(statements, inspect.isfunction)
-        if function.__module__ == statements.__name__ and "tasks_task" in inspect.getsource(function)
+        if function.__module__ == statements.__name__
+        and function.__name__ == name  # What is made of COLUMNS has no name, no source and no SQL.
+        and "tasks_task" in inspect.getsource(function)
     }
     assert set(touching) == set(CALLS) - {"update", "toggle"} | {"_write"}
     for function in touching.values():

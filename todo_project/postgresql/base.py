@@ -38,6 +38,8 @@ class Connection(psycopg.Connection[Row]):
     # The name of each statement that is prepared; None where none may be.
     prepared: dict[str, bytes] | None = None
     gave_up = False
+    # Whether the server answered since somebody last looked whether it is there.
+    heard_from = False
 
     @cached_property
     def transformer(self) -> Any:
@@ -59,9 +61,11 @@ class Connection(psycopg.Connection[Row]):
         """Whether the server closed this idle connection.
 
         A dead idle connection shows as readable: the server's last word, or the end of the stream, waits there. Looking
-        costs no round trip, where asking (`CONN_HEALTH_CHECKS`) costs one on every request.
+        costs no round trip, where asking (`CONN_HEALTH_CHECKS`) costs one on every request. At a request's end, when a
+        statement was answered just now, nobody need look: the next request begins with it.
         """
-        return self.closed or bool(self._idle.poll(0))
+        heard_from, self.heard_from = self.heard_from, False
+        return self.closed or (not heard_from and bool(self._idle.poll(0)))
 
     def give_up(self) -> None:
         """End the wait of the thread that waits for an answer: libpq's call returns with an error."""
@@ -102,6 +106,7 @@ class Connection(psycopg.Connection[Row]):
             error = errors.error_from_result(result, self.info.encoding)
             # What libpq itself has to say, of a connection that is lost, has no SQLSTATE.
             raise error if error.sqlstate else psycopg.OperationalError(str(error))
+        self.heard_from = True
         self.transformer.set_pgresult(result)
         rows: list[Row] = self.transformer.load_rows(0, result.ntuples, tuple)
         self.transformer.set_pgresult(None)  # A large page is not to be held until the connection's next statement.
@@ -160,11 +165,16 @@ class Watch:
         self._deadlines: dict[Connection, float] = {}
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        """A process that was forked has none of its parent's threads."""
+        self._deadlines, self._thread, self._lock = {}, None, threading.Lock()
 
     def begin(self, connection: Connection) -> None:
         """From now on the connection waits for an answer, at most for its `answer_timeout`."""
         if connection.answer_timeout is not None:
-            if self._thread is None or not self._thread.is_alive():  # As in a process that was forked.
+            if self._thread is None:
                 self._start()
             self._deadlines[connection] = time.monotonic() + connection.answer_timeout
 
@@ -174,7 +184,7 @@ class Watch:
 
     def _start(self) -> None:
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="database-watch", daemon=True)
                 self._thread.start()
 
