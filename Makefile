@@ -26,10 +26,13 @@ test: $(VENV)/dev.stamp node  ## Everything a newcomer should see pass: SQLite, 
 	TEST_STATEMENTS_BY_CURSOR=true $(BIN)/python -m tests.postgres $(BIN)/python -m pytest -q tasks
 
 # Seconds each: real key servers, subprocesses, races.
-SLOW := $(addprefix --ignore ,$(addprefix todo_project/tests/test_,better_auth.py jwks.py settings.py) \
+SLOW := $(addprefix --ignore ,$(addprefix todo_project/tests/test_,better_auth.py database.py jwks.py settings.py) \
 	$(addprefix tasks/tests/test_,pages_stay_put.py concurrency.py))
 
-check: $(VENV)/dev.stamp lint types  ## The everyday part, in under a minute: lint, types, the quick tests on SQLite
+check: $(VENV)/dev.stamp lint types quick  ## The everyday part, in under a minute: lint, types, the quick tests on SQLite
+
+.PHONY: quick
+quick:
 	$(BIN)/python -m pytest -q tasks todo_project $(SLOW)
 
 lint: $(VENV)/dev.stamp  ## Style and common mistakes
