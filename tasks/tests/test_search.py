@@ -133,7 +133,7 @@ def test_ascii_letters_are_found_in_either_case_on_both_databases(db, found, let
 
 
 @pytest.mark.promise("P-44")
-@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="PostgreSQL's answers are above.")
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="These are the answers of SQLite alone.")
 @pytest.mark.parametrize(
     ("stored", "word"), [("Éclair", "éclair"), ("ПРИВЕТ", "привет"), ("οδος", "ΟΔΟΣ"), ("k", "\N{KELVIN SIGN}")]
 )

@@ -126,7 +126,7 @@ def test_database_away_is_one_line_with_host_and_cause(database_away, alice: Act
 
 
 @pytest.mark.promise("P-38")
-@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="tests/test_wrong_database.py has it for PostgreSQL")
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite alone is in one file")
 def test_file_that_takes_no_writes_is_503_for_writes_and_reads_go_on(alice: Actor, log) -> None:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA query_only = ON")
