@@ -9,9 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 sys.path.append(str(Path(__file__).resolve().parent))  # gunicorn may be started from elsewhere, with --chdir.
 
 try:
-    from todo_project.environment import env_server
-
-    server = env_server()
+    # All of the settings, so that a wrong one stops the start here, in one line, and not in each worker.
+    from todo_project.settings import SERVER as server
 except ImproperlyConfigured as error:
     sys.exit(f"Configuration: {error}")
 

@@ -23,7 +23,7 @@ from todo_project.environment import (
     origin,
 )
 
-SERVER = env_server()  # gunicorn.conf.py asks for it too: it runs before Django.
+SERVER = env_server()  # For gunicorn.conf.py.
 
 # --- Tokens ---------------------------------------------------------------------------------------------------
 
