@@ -617,3 +617,54 @@ def test_a_damaged_token_is_never_taken(data: st.DataObject) -> None:
 @given(st.binary(max_size=200) | st.from_regex(rb"[\w-]*\.[\w-]*\.[\w-]*", fullmatch=True))
 def test_no_bytes_break_the_verification(token: bytes) -> None:
     assert taken(token) is None
+
+
+# --- A good signature is remembered -------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P-89")
+def test_a_token_that_was_taken_is_asked_again_for_all_but_its_signature(db, settings) -> None:
+    alice = Actor("alice")
+    assert alice.get(alice.tasks).status_code == alice.get(alice.tasks).status_code == 200
+    for name, value in (
+        ("BETTER_AUTH_SECRETS", ["another-Zk4vN8qRt1xYb6WcPd3LmS9hGf2JuA7e"]),
+        ("BETTER_AUTH_ISSUER", "https://elsewhere.example"),
+        ("BETTER_AUTH_AUDIENCE", "https://elsewhere.example"),
+    ):
+        before = getattr(settings, name)
+        setattr(settings, name, value)
+        token_refused(alice.token)
+        setattr(settings, name, before)
+        assert alice.get(alice.tasks).status_code == 200
+
+
+@pytest.mark.promise("P-89")
+def test_a_token_that_was_taken_ends_with_its_time(db, monkeypatch) -> None:
+    alice = Actor("alice", sign("alice", exp=int(time.time()) + 60))
+    assert alice.get(alice.tasks).status_code == 200
+    now = time.time
+    monkeypatch.setattr(authentication.time, "time", lambda: now() + 91)
+    assert_problem(alice.get(alice.tasks), 401, "token_expired")
+
+
+@pytest.mark.promise("P-89")
+def test_bad_tokens_are_not_remembered_and_push_no_good_one_out(db) -> None:
+    alice, remembered = Actor("alice"), authentication._claims_signed_by
+    assert alice.get(alice.tasks).status_code == 200
+    held = remembered.cache_info().currsize
+    head, _, signature = alice.token.rpartition(".")
+    for number in range(200):
+        token_refused(f"{head}.{b64(hmac.digest(b'x' * 32, bytes([number]), 'sha256'))}")
+    assert remembered.cache_info().currsize == held
+    hits = remembered.cache_info().hits
+    assert alice.get(alice.tasks).status_code == 200
+    assert remembered.cache_info().hits == hits + 1
+    assert signature
+
+
+@pytest.mark.promise("P-89")
+def test_a_token_that_is_long_is_taken_and_not_remembered(db) -> None:
+    long = Actor("alice", sign("alice", picture="x" * authentication.MAX_REMEMBERED_TOKEN))
+    held = authentication._claims_signed_by.cache_info()
+    assert long.get(long.tasks).status_code == 200
+    assert authentication._claims_signed_by.cache_info() == held
