@@ -238,7 +238,6 @@ def open_task(page: Page, user: User, task: dict[str, object]) -> str:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.promise("P-86")
 def test_a_stale_page_overwrites_nothing_and_shows_both_versions(page: Page, user: User, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     task = create(user, "Milk", description="Two litres\nof it")
@@ -279,7 +278,6 @@ def test_a_stale_page_overwrites_nothing_and_shows_both_versions(page: Page, use
     assert listed(user) == []
 
 
-@pytest.mark.promise("P-86")
 def test_text_comes_back_as_it_was_where_nobody_edited_it(page: Page, user: User) -> None:
     texts = [
         "a\rb",

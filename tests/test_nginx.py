@@ -175,7 +175,6 @@ def below(live: Live) -> Iterator[Nginx]:
         yield running
 
 
-@pytest.mark.promise("P-80")
 def test_below_a_path_nothing_leads_out_of_it(user: User, below: Nginx) -> None:
     variables = user.live.variables | {"DJANGO_SUPERUSER_PASSWORD": PASSWORD}
     manage(variables, "createsuperuser", "--noinput", "--username", user.subject, "--email", "")
@@ -223,7 +222,6 @@ def half_requests(user: User, port: int) -> Iterator[list[socket.socket]]:
         yield opened
 
 
-@pytest.mark.promise("P-82")
 def test_half_requests_take_nothing_from_others_and_are_given_up(user: User, live: Live, proxy: Nginx) -> None:
     with half_requests(user, proxy.http) as opened:
         started = time.monotonic()
@@ -372,7 +370,6 @@ def test_past_four_mebibytes_nginx_refuses_by_itself(user: User) -> None:
 
 
 @pytest.mark.skipif(bool(why_unavailable()), reason=f"No real Better Auth: {why_unavailable()}")
-@pytest.mark.promise("P-81")
 def test_a_better_auth_token_with_a_picture_is_taken(live: Live) -> None:
     picture = "data:image/png;base64," + "iVBORw0KGgo" * 600
     with BetterAuthServer.start("hs256", live.variables["BETTER_AUTH_SECRET"]) as better_auth:
@@ -389,7 +386,6 @@ def test_a_better_auth_token_with_a_picture_is_taken(live: Live) -> None:
 
 @pytest.mark.parametrize("through", ["nginx", "gunicorn"])
 @pytest.mark.parametrize("length", [9 * 1024, 16 * 1024])
-@pytest.mark.promise("P-81")
 def test_header_fields_of_sixteen_kibibytes_are_read(user: User, live: Live, through: str, length: int) -> None:
     """A token, the frontend's cookies, a list of tags, and all of them at once."""
     port = live.port if through == "nginx" else int(live.variables["PORT"])

@@ -114,7 +114,6 @@ def encode(url: str, encoding: str) -> None:
 
 @on_postgresql
 @pytest.mark.parametrize("encoding", ["WIN1252", "SQL_ASCII", "LATIN1"])
-@pytest.mark.promise("P-84")
 def test_an_encoding_that_does_not_hold_every_text_is_refused_by_name(database_url: str, encoding: str) -> None:
     encode(database_url, encoding)
     variables = environment(database_url)
@@ -293,7 +292,6 @@ def test_a_start_without_the_database_serves_once_it_is_there(database_url: str)
 
 
 @on_postgresql
-@pytest.mark.promise("P-83")
 def test_the_log_names_host_and_cause_and_no_password(database_url: str) -> None:
     port = free_port()
     parts = urlsplit(database_url)

@@ -312,7 +312,6 @@ def test_saving_an_unchanged_form_moves_no_tag(operator: Client, description) ->
         if mine[0] != theirs[0]
     ],
 )
-@pytest.mark.promise("P-87")
 def test_a_users_write_since_the_form_was_opened_survives(
     operator: Client, alice: Actor, milk: Task, column: str, value, users: str, users_value
 ) -> None:
@@ -333,7 +332,6 @@ def test_a_users_write_since_the_form_was_opened_survives(
         ("description", "Two litres\n", "Mine"),
     ],
 )
-@pytest.mark.promise("P-87")
 def test_what_a_user_changed_too_is_shown_and_not_written(
     operator: Client, alice: Actor, milk: Task, column: str, theirs, mine: str
 ) -> None:
@@ -478,7 +476,6 @@ def undone(action: str) -> Any:
 
 @pytest.mark.parametrize(("action", "done"), ACTIONS)
 @pytest.mark.parametrize("script", [True, False])
-@pytest.mark.promise("P-87")
 def test_select_all_asks_with_the_exact_number_and_writes_it(
     operator: Client, monkeypatch: pytest.MonkeyPatch, action: str, done: str, script: bool
 ) -> None:
@@ -516,7 +513,6 @@ def test_a_form_without_a_row_that_is_ticked_acts_on_none(operator: Client) -> N
 
 
 @pytest.mark.parametrize(("action", "done"), ACTIONS)
-@pytest.mark.promise("P-87")
 def test_what_was_written_since_the_question_is_left_alone(
     operator: Client, alice: Actor, action: str, done: str
 ) -> None:
@@ -592,7 +588,6 @@ def test_who_may_not_delete_is_not_asked(operator: Client, milk: Task) -> None:
 # --- What is kept of it -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.promise("P-87")
 def test_the_log_names_each_task_by_its_id_and_no_text(operator: Client, alice: Actor) -> None:
     kept = []
 
@@ -663,7 +658,6 @@ def odd(transactional_db, operator: Client, milk: Task) -> Client:
 
 
 @pytest.mark.parametrize("admin_of", site._registry.values(), ids=str)
-@pytest.mark.promise("P-87")
 def test_a_filter_that_no_page_offers_leads_back_to_the_list(odd: Client, admin_of: Any) -> None:
     path = reverse(f"admin:{admin_of.opts.app_label}_{admin_of.opts.model_name}_changelist")
     fields = [field.name for field in admin_of.opts.get_fields()]

@@ -101,7 +101,6 @@ def only() -> Task:
 
 
 @pytest.mark.parametrize("description", [*TEXTS, None, "", "\r" * 5000, "x\r\n" * 1666 + "xx"])
-@pytest.mark.promise("P-86")
 def test_what_was_not_edited_keeps_every_byte(person: Person, description: str | None) -> None:
     task = Task.objects.create(user_id="alice", title="two\r\nlines", description=description, completed=True)
     path = f"{person.tasks}/{task.pk}"

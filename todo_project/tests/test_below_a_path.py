@@ -50,7 +50,6 @@ def send_below(below: str) -> Any:
 
 
 @pytest.mark.parametrize("below", ["/todo", "/a/b-c"])
-@pytest.mark.promise("P-80")
 def test_nothing_leads_out_of_the_path(transactional_db: None, django_user_model, below: str) -> None:
     django_user_model.objects.create_superuser("root", password=PASSWORD)
     walker = walk(send_below(below), below, "alice", sign("alice"), "root")

@@ -40,7 +40,6 @@ def csrf(browser: Browser, page: str) -> str:
     return token
 
 
-@pytest.mark.promise("P-85")
 def test_operator_signs_in_and_acts_beside_another_django(browser: Browser, milk: Task) -> None:
     User.objects.create_superuser("operator", password=PASSWORD)
     sign_in = "/admin/login/?next=/admin/"
@@ -59,7 +58,6 @@ def test_operator_signs_in_and_acts_beside_another_django(browser: Browser, milk
     assert browser.get(tasks).status_code == 302
 
 
-@pytest.mark.promise("P-85")
 def test_person_signs_in_and_writes_beside_another_django(browser: Browser, alice: Actor) -> None:
     form = {"token": sign(alice.subject), "csrfmiddlewaretoken": csrf(browser, "/login")}
     assert browser.post("/login", form)["Location"] == alice.tasks

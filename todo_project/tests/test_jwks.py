@@ -354,7 +354,6 @@ def errors(log) -> list[str]:
 
 
 @pytest.mark.parametrize(("answer", "cause"), FAILURES.values(), ids=FAILURES)
-@pytest.mark.promise("P-83")
 def test_failed_fetch_is_one_line_with_address_and_cause(server: KeyServer, log, monkeypatch, answer, cause) -> None:
     monkeypatch.setattr(jwks, "TIMEOUT_SECONDS", 0.5)
     server.answer = answer
