@@ -237,6 +237,7 @@ def open_task(page: Page, user: User, task: dict[str, object]) -> str:
     return one
 
 
+@pytest.mark.promise("P-88")
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_stale_page_overwrites_nothing_and_shows_both_versions(page: Page, user: User, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
@@ -278,6 +279,7 @@ def test_a_stale_page_overwrites_nothing_and_shows_both_versions(page: Page, use
     assert listed(user) == []
 
 
+@pytest.mark.promise("P-87")
 def test_text_comes_back_as_it_was_where_nobody_edited_it(page: Page, user: User) -> None:
     texts = [
         "a\rb",
@@ -328,6 +330,7 @@ def test_text_comes_back_as_it_was_where_nobody_edited_it(page: Page, user: User
         assert listed(user)[0]["description"] == f"\n\n{number}\n"
 
 
+@pytest.mark.promise("P-89")
 def test_a_second_press_and_a_reload_create_nothing_twice(page: Page, user: User) -> None:
     page.goto(path(user))
     sign_in(page, user.token)
@@ -352,6 +355,7 @@ def test_a_second_press_and_a_reload_create_nothing_twice(page: Page, user: User
     assert [(task["title"], task["description"]) for task in listed(user)] == [("Tea", "\nGreen"), ("Milk", None)]
 
 
+@pytest.mark.promise("P-90")
 def test_an_answer_that_is_no_success_is_shown_and_what_was_typed_stays(page: Page, user: User) -> None:
     task = create(user, "Milk")
     one = open_task(page, user, task)
@@ -385,6 +389,7 @@ def test_an_answer_that_is_no_success_is_shown_and_what_was_typed_stays(page: Pa
     shot(page, "gone")
 
 
+@pytest.mark.promise("P-90")
 def test_without_script_a_task_is_created_and_no_button_does_something_else(
     browser: Browser, live: Live, user: User
 ) -> None:
@@ -652,6 +657,7 @@ def test_the_admins_form_leaves_text_that_was_not_changed_as_it_is(page: Page, u
     assert (changed["title"], changed["description"]) == (tasks[0]["title"], "\none\ntwo\n")
 
 
+@pytest.mark.promise("P-91")
 def test_the_admins_form_loses_nothing_that_a_user_wrote_meanwhile(page: Page, user: User, operator: str) -> None:
     task = create(user, "Milk", description="Two litres")
     address = f"{path(user)}/{task['id']}"

@@ -91,6 +91,7 @@ def send(request: pytest.FixtureRequest, user: User) -> Iterator[Send]:
             yield sender(client)
 
 
+@pytest.mark.promise("P-95")
 def test_a_client_lists_creates_again_meets_a_conflict_and_deletes(user: User, send: Send) -> None:
     assert send("GET", user.tasks)[::2] == (200, [])
 
@@ -136,6 +137,7 @@ def test_a_client_lists_creates_again_meets_a_conflict_and_deletes(user: User, s
     assert send("GET", user.tasks)[::2] == (200, [])
 
 
+@pytest.mark.promise("P-95")
 def test_a_generated_python_client_works(tmp_path: Path, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """openapi-python-client makes it of the committed document."""
     command = [sys.executable, "-m", "openapi_python_client", "generate", "--path", str(DOCUMENT), "--meta", "none"]

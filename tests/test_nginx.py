@@ -175,6 +175,7 @@ def below(live: Live) -> Iterator[Nginx]:
         yield running
 
 
+@pytest.mark.promise("P-80")
 def test_below_a_path_nothing_leads_out_of_it(user: User, below: Nginx) -> None:
     variables = user.live.variables | {"DJANGO_SUPERUSER_PASSWORD": PASSWORD}
     manage(variables, "createsuperuser", "--noinput", "--username", user.subject, "--email", "")
@@ -222,6 +223,7 @@ def half_requests(user: User, port: int) -> Iterator[list[socket.socket]]:
         yield opened
 
 
+@pytest.mark.promise("P-82")
 def test_half_requests_take_nothing_from_others_and_are_given_up(user: User, live: Live, proxy: Nginx) -> None:
     with half_requests(user, proxy.http) as opened:
         started = time.monotonic()
@@ -245,6 +247,7 @@ def test_gunicorn_alone_serves_nobody_beside_half_requests(user: User, live: Liv
     assert live.request("GET", "/healthz").status == 200
 
 
+@pytest.mark.promise("P-82")
 def test_slow_bodies_take_nothing_from_others_and_are_taken(user: User, live: Live) -> None:
     body = b'{"title": "Slow"}'
     head = (
@@ -271,6 +274,7 @@ def test_slow_bodies_take_nothing_from_others_and_are_taken(user: User, live: Li
     assert [task["title"] for task in user.list()] == ["Slow"] * 40
 
 
+@pytest.mark.promise("P-82")
 def test_slow_readers_take_nothing_from_others(user: User, live: Live) -> None:
     path, _ = long_list(user)
     head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {user.token}\r\n\r\n".encode()
@@ -299,6 +303,7 @@ def long_list(user: User) -> tuple[str, int]:
     return path, len(user.request("GET", path).body)
 
 
+@pytest.mark.promise("P-82")
 def test_clients_that_go_away_amid_an_answer_or_a_body_harm_nobody(user: User, live: Live, proxy: Nginx) -> None:
     path, length = long_list(user)
     assert length > 10_000_000
@@ -369,6 +374,7 @@ def test_past_four_mebibytes_nginx_refuses_by_itself(user: User) -> None:
 # --- Large headers ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-81")
 @pytest.mark.skipif(bool(why_unavailable()), reason=f"No real Better Auth: {why_unavailable()}")
 def test_a_better_auth_token_with_a_picture_is_taken(live: Live) -> None:
     picture = "data:image/png;base64," + "iVBORw0KGgo" * 600
@@ -384,6 +390,7 @@ def test_a_better_auth_token_with_a_picture_is_taken(live: Live) -> None:
     assert_problem(forged.request("GET", ann.tasks, Origin=ORIGIN), 401, "token_invalid")
 
 
+@pytest.mark.promise("P-81")
 @pytest.mark.parametrize("through", ["nginx", "gunicorn"])
 @pytest.mark.parametrize("length", [9 * 1024, 16 * 1024])
 def test_header_fields_of_sixteen_kibibytes_are_read(user: User, live: Live, through: str, length: int) -> None:

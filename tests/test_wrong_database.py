@@ -112,6 +112,7 @@ def encode(url: str, encoding: str) -> None:
     )
 
 
+@pytest.mark.promise("P-85")
 @on_postgresql
 @pytest.mark.parametrize("encoding", ["WIN1252", "SQL_ASCII", "LATIN1"])
 def test_an_encoding_that_does_not_hold_every_text_is_refused_by_name(database_url: str, encoding: str) -> None:
@@ -291,6 +292,7 @@ def test_a_start_without_the_database_serves_once_it_is_there(database_url: str)
         assert user.list() == []
 
 
+@pytest.mark.promise("P-83")
 @on_postgresql
 def test_the_log_names_host_and_cause_and_no_password(database_url: str) -> None:
     port = free_port()

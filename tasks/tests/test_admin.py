@@ -264,6 +264,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.promise("P-91")
 @pytest.mark.parametrize(("column", "value"), CHANGES)
 @pytest.mark.parametrize("description", TEXTS)
 def test_saving_a_form_writes_only_what_was_changed(operator: Client, column: str, value, description) -> None:
@@ -303,6 +304,7 @@ def test_saving_an_unchanged_form_moves_no_tag(operator: Client, description) ->
     assert rows() == before
 
 
+@pytest.mark.promise("P-91")
 @pytest.mark.parametrize(
     ("column", "value", "users", "users_value"),
     [
@@ -322,6 +324,7 @@ def test_a_users_write_since_the_form_was_opened_survives(
     assert Task.objects.values_list("title", "description", "completed").get() == tuple(expected.values())
 
 
+@pytest.mark.promise("P-91")
 @pytest.mark.parametrize(
     ("column", "theirs", "mine"),
     [
@@ -373,6 +376,7 @@ def test_the_same_change_by_both_is_no_conflict_and_no_write(operator: Client, a
     assert rows() == before
 
 
+@pytest.mark.promise("P-91")
 @pytest.mark.parametrize("shown", [[], "", "x", "[" * 50_000, "null", "9" * 5000, '"\\u0000"', "{}", "1e999"])
 def test_a_form_that_does_not_say_what_it_showed_overwrites_nothing(
     operator: Client, alice: Actor, milk: Task, shown
@@ -385,6 +389,7 @@ def test_a_form_that_does_not_say_what_it_showed_overwrites_nothing(
     assert rows() == before
 
 
+@pytest.mark.promise("P-91")
 @pytest.mark.django_db(transaction=True)
 def test_a_users_write_between_the_check_of_a_form_and_its_write_is_not_lost(
     operator: Client, alice: Actor, milk: Task, monkeypatch: pytest.MonkeyPatch
@@ -445,6 +450,7 @@ def test_an_operator_can_add_and_delete_a_task(operator: Client, alice: Actor) -
     assert rows() == []
 
 
+@pytest.mark.promise("P-92")
 def test_a_task_that_changed_since_the_question_is_not_deleted(operator: Client, alice: Actor, milk: Task) -> None:
     page = Opened(operator, f"{LIST}{milk.pk}/delete/")
     alice.put(alice.task(milk.pk), {"title": "Do not lose this"})
@@ -474,6 +480,7 @@ def undone(action: str) -> Any:
     return Task.objects.filter(**{"complete": {"completed": False}, "reopen": {"completed": True}}.get(action, {}))
 
 
+@pytest.mark.promise("P-92")
 @pytest.mark.parametrize(("action", "done"), ACTIONS)
 @pytest.mark.parametrize("script", [True, False])
 def test_select_all_asks_with_the_exact_number_and_writes_it(
@@ -512,6 +519,7 @@ def test_a_form_without_a_row_that_is_ticked_acts_on_none(operator: Client) -> N
         assert rows() == before
 
 
+@pytest.mark.promise("P-92")
 @pytest.mark.parametrize(("action", "done"), ACTIONS)
 def test_what_was_written_since_the_question_is_left_alone(
     operator: Client, alice: Actor, action: str, done: str
@@ -527,6 +535,7 @@ def test_what_was_written_since_the_question_is_left_alone(
     assert set(undone(action).values_list("pk", flat=True)) == {changed.pk, new}
 
 
+@pytest.mark.promise("P-92")
 @pytest.mark.parametrize(("action", "done"), ACTIONS)
 def test_no_more_are_written_than_the_question_said(operator: Client, action: str, done: str) -> None:
     make_many(60, completed=action == "reopen", updated_at=timezone.now() + timedelta(hours=1))
@@ -588,6 +597,7 @@ def test_who_may_not_delete_is_not_asked(operator: Client, milk: Task) -> None:
 # --- What is kept of it -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-93")
 def test_the_log_names_each_task_by_its_id_and_no_text(operator: Client, alice: Actor) -> None:
     kept = []
 
@@ -657,6 +667,7 @@ def odd(transactional_db, operator: Client, milk: Task) -> Client:
     return operator
 
 
+@pytest.mark.promise("P-94")
 @pytest.mark.parametrize("admin_of", site._registry.values(), ids=str)
 def test_a_filter_that_no_page_offers_leads_back_to_the_list(odd: Client, admin_of: Any) -> None:
     path = reverse(f"admin:{admin_of.opts.app_label}_{admin_of.opts.model_name}_changelist")
@@ -676,6 +687,7 @@ def test_a_filter_that_no_page_offers_leads_back_to_the_list(odd: Client, admin_
     assert "The list cannot be filtered like that." in odd.get(f"{path}?e=1").content.decode()
 
 
+@pytest.mark.promise("P-94")
 @pytest.mark.parametrize("page", PAGES)
 def test_odd_addresses_are_no_error(odd: Client, page: str) -> None:
     parameters = ["q", "p", "o", "e", "all", "_facets", "_popup", "_to_field", "_changelist_filters"]
@@ -686,6 +698,7 @@ def test_odd_addresses_are_no_error(odd: Client, page: str) -> None:
     assert_no_error(odd.get(f"{page}add/", {name: value}) for name in names for value in GARBAGE)
 
 
+@pytest.mark.promise("P-94")
 def test_odd_addresses_of_the_site_are_no_error(odd: Client) -> None:
     values = [quote(value) for value in GARBAGE if value]
     kinds = [kind.pk for kind in ContentType.objects.all()]
@@ -698,6 +711,7 @@ def test_odd_addresses_of_the_site_are_no_error(odd: Client) -> None:
         assert {answer.status_code for answer in answers} <= {200, 400, 403, 404}
 
 
+@pytest.mark.promise("P-94")
 @pytest.mark.parametrize("page", PAGES)
 def test_odd_forms_are_no_error_and_change_no_task(odd: Client, page: str) -> None:
     before = rows()
@@ -719,6 +733,7 @@ def test_odd_forms_are_no_error_and_change_no_task(odd: Client, page: str) -> No
     assert rows() == before
 
 
+@pytest.mark.promise("P-94")
 def test_odd_sign_ins_are_no_error(odd: Client) -> None:
     client = Client(raise_request_exception=False)
     for value in GARBAGE:

@@ -100,6 +100,7 @@ def only() -> Task:
 # --- Text -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-87")
 @pytest.mark.parametrize("description", [*TEXTS, None, "", "\r" * 5000, "x\r\n" * 1666 + "xx"])
 def test_what_was_not_edited_keeps_every_byte(person: Person, description: str | None) -> None:
     task = Task.objects.create(user_id="alice", title="two\r\nlines", description=description, completed=True)
@@ -114,6 +115,7 @@ def test_what_was_not_edited_keeps_every_byte(person: Person, description: str |
     assert (only().title, only().description, only().completed) == ("New", description, False)
 
 
+@pytest.mark.promise("P-87")
 @pytest.mark.parametrize("description", TEXTS)
 def test_what_was_typed_has_line_feeds_and_keeps_the_rest(person: Person, description: str) -> None:
     typed = re.sub("\r\n?", "\n", description) + "."
@@ -149,6 +151,7 @@ def test_raw_data_says_what_is_stored(person: Person) -> None:
     assert "\r" not in shown
 
 
+@pytest.mark.promise("P-88")
 def test_a_refused_edit_is_still_held_against_what_the_page_showed(person: Person) -> None:
     task = Task.objects.create(user_id="alice", title="Milk", description="a\rb", completed=True)
     path, before = f"{person.tasks}/{task.pk}", rows()
@@ -174,6 +177,7 @@ def test_a_program_that_sends_such_members_sends_unknown_ones(alice: Actor, milk
 # --- A stale page ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-88")
 def test_a_stale_form_overwrites_nothing_and_shows_both_versions(person: Person, alice: Actor, milk: Task) -> None:
     path = f"{person.tasks}/{milk.pk}"
     form = {**person.forms(path)["PUT"], "description": "Three\r\nlitres", "completed": "true"}
@@ -192,6 +196,7 @@ def test_a_stale_form_overwrites_nothing_and_shows_both_versions(person: Person,
     assert (only().title, only().description, only().completed) == ("Oat milk", "Three\nlitres", True)
 
 
+@pytest.mark.promise("P-88")
 def test_stale_raw_data_is_shown_beside_what_is_stored(person: Person, alice: Actor, milk: Task) -> None:
     path = f"{person.tasks}/{milk.pk}"
     stale = person.forms(path)["PUT"]["If-Match"]
@@ -204,6 +209,7 @@ def test_stale_raw_data_is_shown_beside_what_is_stored(person: Person, alice: Ac
     assert re.search("Stored now.*Yours.*Title.*>Oat milk<.*>Soy milk<", refused.content.decode(), re.S)
 
 
+@pytest.mark.promise("P-88")
 def test_a_stale_page_deletes_nothing_and_asks_again(person: Person, alice: Actor, milk: Task) -> None:
     path = f"{person.tasks}/{milk.pk}"
     form = person.forms(path)["DELETE"]
@@ -218,6 +224,7 @@ def test_a_stale_page_deletes_nothing_and_asks_again(person: Person, alice: Acto
     assert rows() == []
 
 
+@pytest.mark.promise("P-90")
 @pytest.mark.parametrize("completed", [True, False])
 def test_complete_does_what_its_button_said_however_stale_the_page(
     person: Person, alice: Actor, milk: Task, completed: bool
@@ -244,6 +251,7 @@ def test_a_task_that_is_gone_has_no_form_to_write_it(person: Person, milk: Task)
 # --- After a write --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-89")
 def test_each_write_leads_on_to_a_page_that_says_once_what_was_done(person: Person) -> None:
     steps = [
         ("POST", "", {"title": "Milk"}, "The task was created."),
@@ -271,6 +279,7 @@ def below_a_path(person: Person) -> Iterator[None]:
     clear_script_prefix()
 
 
+@pytest.mark.promise("P-80")
 @pytest.mark.usefixtures("below_a_path")
 def test_below_a_path_each_form_and_each_way_on_carries_it(person: Person, milk: Task) -> None:
     path = f"{person.tasks}/{milk.pk}"
@@ -291,6 +300,7 @@ def test_a_program_that_prefers_html_is_not_led_on(alice: Actor) -> None:
     assert "todo_done" not in alice.client.cookies
 
 
+@pytest.mark.promise("P-89")
 def test_a_form_that_is_sent_twice_creates_once(person: Person) -> None:
     form = {**person.forms(person.tasks)["POST"], "title": "Milk"}
     answers = [person.send("POST", person.tasks, form) for _ in range(2)]
@@ -299,6 +309,7 @@ def test_a_form_that_is_sent_twice_creates_once(person: Person) -> None:
     assert person.forms(person.tasks)["POST"]["Idempotency-Key"] != form["Idempotency-Key"]
 
 
+@pytest.mark.promise("P-89")
 def test_a_form_that_is_filled_in_anew_after_it_was_sent_says_so_and_loses_nothing(person: Person) -> None:
     form = {**person.forms(person.tasks)["POST"], "title": "Milk"}
     person.send("POST", person.tasks, form)

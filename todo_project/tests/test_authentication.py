@@ -531,6 +531,94 @@ def test_numbers_beyond_json_are_refused(number: str) -> None:
     token_refused(forged(HS256, payload.encode(), TESTS_SECRET))
 
 
+# --- Signatures are remembered ----------------------------------------------------------------------------------
+
+
+def hits() -> int:
+    return authentication._claims_signed_by.cache_info().hits
+
+
+def remembered(token: str) -> str:
+    """The token, after its signature was found in the memory."""
+    accepted(token)
+    before = hits()
+    accepted(token)
+    assert hits() == before + 1
+    return token
+
+
+@pytest.mark.promise("P-96")
+def test_a_rotated_secret_ends_a_token_that_was_taken_before(settings) -> None:
+    token = remembered(sign("alice"))
+    configure(settings, BETTER_AUTH_SECRETS=f"2:{OTHER_SECRET},1:{TESTS_SECRET.decode()}")
+    accepted(token)
+    configure(settings, BETTER_AUTH_SECRETS=f"2:{OTHER_SECRET}")
+    token_refused(token)
+
+
+@pytest.mark.promise("P-96")
+@pytest.mark.parametrize("name", ["BETTER_AUTH_ISSUER", "BETTER_AUTH_AUDIENCE"])
+def test_a_changed_setting_ends_a_token_that_was_taken_before(settings, key_server, name: str) -> None:
+    tokens = [remembered(sign("alice")), remembered(signed(kid="EdDSA"))]
+    configure(settings, BETTER_AUTH_JWKS_URL=key_server.url, **{name: "https://app.example.com"})
+    for token in tokens:
+        token_refused(token)
+
+
+@pytest.mark.promise("P-96")
+def test_a_passed_time_ends_a_token_that_was_taken_before(key_server) -> None:
+    expires = now() - authentication.LEEWAY_SECONDS + 2
+    tokens = [remembered(sign("alice", exp=expires)), remembered(signed(kid="EdDSA", exp=expires))]
+    time.sleep(2.1)
+    for token in tokens:
+        token_refused(token, "token_expired")
+
+
+@pytest.mark.promise("P-96")
+@pytest.mark.parametrize("make", [sign, lambda subject: signed(subject, kid="EdDSA")], ids=["HS256", "EdDSA"])
+def test_a_token_that_was_taken_before_is_refused_with_any_byte_changed(key_server, make) -> None:
+    raw = remembered(make("alice")).encode()
+    for place, byte in enumerate(raw):
+        with pytest.raises(AuthenticationFailed):
+            authentication.verify(raw[:place] + (b"A" if byte != ord("A") else b"B") + raw[place + 1 :])
+
+
+@pytest.mark.promise("P-96")
+def test_a_flood_of_bad_tokens_pushes_no_good_one_out() -> None:
+    token = remembered(sign("alice"))
+    head, _, signature = token.split(".")
+    before = authentication._claims_signed_by.cache_info()
+    for number in range(authentication.REMEMBERED_TOKENS + 1):
+        with pytest.raises(AuthenticationFailed):
+            authentication.verify(
+                f"{head}.{b64(json.dumps(claims_of(f'mallory-{number}')).encode())}.{signature}".encode()
+            )
+    after = authentication._claims_signed_by.cache_info()
+    assert (after.hits, after.currsize) == (before.hits, before.currsize)
+    accepted(token)
+    assert hits() == after.hits + 1
+
+
+@pytest.mark.promise("P-96")
+def test_the_memory_of_signatures_is_bounded() -> None:
+    try:
+        for number in range(authentication.REMEMBERED_TOKENS + 1):
+            authentication.verify(sign(f"user-{number}").encode())
+        assert authentication._claims_signed_by.cache_info().currsize == authentication.REMEMBERED_TOKENS
+    finally:
+        authentication._claims_signed_by.cache_clear()
+
+
+@pytest.mark.promise("P-96")
+def test_a_long_token_is_verified_each_time() -> None:
+    token = sign("alice", picture="x" * authentication.MAX_REMEMBERED_TOKEN)
+    before = authentication._claims_signed_by.cache_info()
+    for _ in range(2):
+        accepted(token)
+    assert authentication._claims_signed_by.cache_info() == before
+    token_refused(token[:-1] + ("A" if token[-1] != "A" else "B"))
+
+
 # --- Against PyJWT ----------------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,7 @@ def send_below(below: str) -> Any:
     return send
 
 
+@pytest.mark.promise("P-80")
 @pytest.mark.parametrize("below", ["/todo", "/a/b-c"])
 def test_nothing_leads_out_of_the_path(transactional_db: None, django_user_model, below: str) -> None:
     django_user_model.objects.create_superuser("root", password=PASSWORD)
@@ -56,6 +57,7 @@ def test_nothing_leads_out_of_the_path(transactional_db: None, django_user_model
     assert len(walker.shown) > 60
 
 
+@pytest.mark.promise("P-80")
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_health_is_not_redirected_to_https(transactional_db: None, settings, path: str) -> None:
     """The middleware reads this setting when the application is made, so it is made anew."""

@@ -40,6 +40,7 @@ def csrf(browser: Browser, page: str) -> str:
     return token
 
 
+@pytest.mark.promise("P-86")
 def test_operator_signs_in_and_acts_beside_another_django(browser: Browser, milk: Task) -> None:
     User.objects.create_superuser("operator", password=PASSWORD)
     sign_in = "/admin/login/?next=/admin/"
@@ -58,6 +59,7 @@ def test_operator_signs_in_and_acts_beside_another_django(browser: Browser, milk
     assert browser.get(tasks).status_code == 302
 
 
+@pytest.mark.promise("P-86")
 def test_person_signs_in_and_writes_beside_another_django(browser: Browser, alice: Actor) -> None:
     form = {"token": sign(alice.subject), "csrfmiddlewaretoken": csrf(browser, "/login")}
     assert browser.post("/login", form)["Location"] == alice.tasks
@@ -68,6 +70,7 @@ def test_person_signs_in_and_writes_beside_another_django(browser: Browser, alic
     assert browser.get(alice.tasks).status_code == 302
 
 
+@pytest.mark.promise("P-86")
 def test_cookies_of_another_django_are_no_sign_in_and_no_csrf_token(browser: Browser, alice: Actor) -> None:
     assert browser.get("/admin/").status_code == 302
     form = {"token": sign(alice.subject), "csrfmiddlewaretoken": FOREIGN["csrftoken"]}

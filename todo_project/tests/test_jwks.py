@@ -103,6 +103,21 @@ def test_withdrawn_key_is_refused_by_the_first_request_after_a_quiet_time(server
     assert_invalid(signed())
 
 
+@pytest.mark.promise("P-96")
+@pytest.mark.parametrize("instead", [[], [entry(kid="key-2")], [entry(kid="key-2") | {"kid": "key-1"}]])
+def test_withdrawn_key_ends_a_token_that_was_taken_before(server: KeyServer, monkeypatch, instead) -> None:
+    monkeypatch.setattr(jwks, "MAX_AGE_SECONDS", 0.2)
+    monkeypatch.setattr(jwks, "PAUSE_SECONDS", 0.1)
+    token = signed()
+    assert_taken(token)
+    before = authentication._claims_signed_by.cache_info().hits
+    assert_taken(token)
+    assert authentication._claims_signed_by.cache_info().hits == before + 1
+    server.publish(*instead)
+    time.sleep(0.4)
+    assert_invalid(token)
+
+
 def test_empty_list_of_keys_is_a_good_answer(server: KeyServer) -> None:
     server.publish()
     assert_invalid(signed())
@@ -353,6 +368,7 @@ def errors(log) -> list[str]:
     return [line for line in log.getvalue().splitlines() if " ERROR " in line]
 
 
+@pytest.mark.promise("P-83")
 @pytest.mark.parametrize(("answer", "cause"), FAILURES.values(), ids=FAILURES)
 def test_failed_fetch_is_one_line_with_address_and_cause(server: KeyServer, log, monkeypatch, answer, cause) -> None:
     monkeypatch.setattr(jwks, "TIMEOUT_SECONDS", 0.5)

@@ -143,6 +143,7 @@ def test_host_cannot_forge_or_fill_the_log(alice: Actor, log, host: str) -> None
     assert len(log.getvalue().splitlines()) == 2
 
 
+@pytest.mark.promise("P-84")
 def test_flood_of_refusals_is_one_line_a_second_for_each_reason(alice: Actor, log) -> None:
     started = time.monotonic()
     for number in range(50):
