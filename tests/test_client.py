@@ -60,7 +60,7 @@ def compiled(folder: Path, document: Path, *options: str) -> subprocess.Complete
     return node(folder, "node_modules/typescript/bin/tsc", *options)
 
 
-@pytest.mark.promise("P-76")
+@pytest.mark.promise("P-76", "P-95")
 def test_the_client_compiles_and_works_with_a_real_token(tmp_path: Path, live: Live) -> None:
     """Sign up, create twice with one key, list over pages, conflict on a stale tag, complete twice, delete, 404."""
     made = compiled(tmp_path, DOCUMENT)

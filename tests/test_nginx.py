@@ -190,6 +190,7 @@ def test_below_a_path_nothing_leads_out_of_it(user: User, below: Nginx) -> None:
     assert len(walker.shown) > 60
 
 
+@pytest.mark.promise("P-80")
 def test_below_a_path_others_are_not_the_services(live: Live, below: Nginx) -> None:
     with closing(HTTPConnection("127.0.0.1", below.http, timeout=20)) as connection:
 
