@@ -15,7 +15,7 @@ from tasks.models import Task
 
 
 def sign(subject: Any, **claims: Any) -> str:
-    """A token as a frontend's own endpoint signs it (kind c). A claim that is given as None is left out."""
+    """A token that a frontend's own endpoint signs with the shared secret. A claim given as None is left out."""
     now = int(time.time())
     merged = {"sub": subject, "iat": now, "exp": now + 900, **claims}
     merged = {name: value for name, value in merged.items() if value is not None}

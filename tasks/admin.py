@@ -41,7 +41,7 @@ class BoundedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        rows: QuerySet[Task] = self.object_list  # type: ignore[assignment]
+        rows: QuerySet[Task] = self.object_list  # type: ignore[assignment]  # Django's takes lists too.
         counted = rows.order_by()[: COUNT_BOUND + 1].count()
         return counted if counted <= COUNT_BOUND else BoundedCount(COUNT_BOUND)
 

@@ -218,10 +218,10 @@ class BetterAuthAuthentication(JWTAuthentication):
             raise NotAuthenticated
         return token
 
-    def get_validated_token(self, raw_token: bytes) -> Mapping[str, Any]:  # type: ignore[override]
+    def get_validated_token(self, raw_token: bytes) -> Mapping[str, Any]:  # type: ignore[override]  # Claims.
         return verify(raw_token)
 
-    def get_user(self, validated_token: Mapping[str, Any]) -> Principal:  # type: ignore[override]
+    def get_user(self, validated_token: Mapping[str, Any]) -> Principal:  # type: ignore[override]  # No user.
         return Principal(validated_token["sub"])
 
 

@@ -143,7 +143,7 @@ def _describe(cause: BaseException) -> str:
         message = str(cause).strip().partition("\n")[0]
     else:
         kind += f" (SQLSTATE {state})"
-        message = (cause.diag.message_primary or "") if state[:2] in MESSAGE_IS_SAFE else ""  # type: ignore[attr-defined]
+        message = (cause.diag.message_primary or "") if state[:2] in MESSAGE_IS_SAFE else ""  # type: ignore[attr-defined]  # A psycopg.Error.
     return f"{kind} {message[:300]!r}" if message else kind
 
 

@@ -35,13 +35,13 @@ class ProblemSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
     code = serializers.ChoiceField(list(PROBLEMS), help_text="Stable, for programs.")
     request_id = serializers.CharField()
-    errors = FieldProblemSerializer(many=True, required=False)  # type: ignore[assignment]
+    errors = FieldProblemSerializer(many=True, required=False)  # type: ignore[assignment]  # DRF's own attribute of that name.
 
 
 @cache
 def document() -> dict[str, Any]:
     """The OpenAPI document; it is made once in a process."""
-    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # Untyped there.
     return schema
 
 
@@ -62,7 +62,7 @@ def docs(request: HttpRequest) -> HttpResponse:
 
 
 class Metadata(BaseMetadata):
-    """What the endpoint is and speaks; `Allow` has its methods, /openapi.json everything else."""
+    """The endpoint's name, description and media types; `Allow` has its methods, /openapi.json everything else."""
 
     def determine_metadata(self, request: Request, view: Any) -> dict[str, Any]:
         return {

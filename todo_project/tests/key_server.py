@@ -47,7 +47,7 @@ def claims_of(subject: Any = "alice", **claims: Any) -> dict[str, Any]:
 
 
 def signed(subject: str = "alice", algorithm: str = "EdDSA", kid: str = "key-1", **claims: Any) -> str:
-    """A token of kind a."""
+    """A token as Better Auth's plugin signs it, with a published key."""
     return jwt.encode(claims_of(subject, **claims), key_pair(algorithm, kid), algorithm, {"kid": kid, "typ": None})
 
 

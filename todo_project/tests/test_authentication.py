@@ -467,7 +467,7 @@ def test_header_that_is_no_object_is_refused(header: bytes) -> None:
 
 
 @pytest.mark.promise("P-19")
-def test_forged_kinds_d_and_e_are_refused() -> None:
+def test_forged_cookies_and_links_are_refused() -> None:
     """The session cookie cache and the e-mailed links are signed with the very same secret."""
     session = {"session": {"token": "t", "userId": "alice"}, "user": {"id": "alice"}, "updatedAt": 1, "version": "1"}
     token_refused(sign(None, **session))

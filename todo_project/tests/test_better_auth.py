@@ -22,14 +22,14 @@ NEW_SECRET = "Qw7eRt5yUi3oPa1sDf9gHj6kLz4xCv2b"
 
 @pytest.fixture(scope="module")
 def publishing():
-    """jwt() as shipped (kind a), with the shared secret for all else that Better Auth signs."""
+    """jwt() as shipped signed with its own keys; with the shared secret for all else that Better Auth signs."""
     with BetterAuthServer.start(mode="jwks", secret=SECRET) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def sharing():
-    """jwt() with its own jwt.sign (kind b)."""
+    """jwt() with its own jwt.sign, with the shared secret."""
     with BetterAuthServer.start(mode="hs256", secret=SECRET) as server:
         yield server
 
@@ -103,7 +103,7 @@ def test_kind_b_is_taken_with_issuer_and_audience_set_by_name(settings, sharing:
 
 
 @pytest.mark.promise("P-18")
-def test_kinds_a_and_c_are_taken_side_by_side(settings, publishing: BetterAuthServer) -> None:
+def test_tokens_of_the_plugin_and_of_an_endpoint_are_taken_side_by_side(settings, publishing: BetterAuthServer) -> None:
     configure(settings, BETTER_AUTH_URL=publishing.base_url)
     ann = sign_up(publishing)
     uses_the_service(ann.user_id, publishing.own_token(ann))
@@ -117,7 +117,9 @@ def test_kind_c_is_refused_where_only_the_address_is_known(settings, publishing:
 
 
 @pytest.mark.promise("P-19")
-def test_kinds_d_e_and_f_are_refused(settings, publishing: BetterAuthServer, sharing: BetterAuthServer) -> None:
+def test_cookies_links_and_session_tokens_are_refused(
+    settings, publishing: BetterAuthServer, sharing: BetterAuthServer
+) -> None:
     for server in (publishing, sharing):
         configure(settings, **({"BETTER_AUTH_URL": server.base_url} if server is publishing else {}))
         ann = sign_up(server)
