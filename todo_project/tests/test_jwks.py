@@ -106,13 +106,13 @@ def test_withdrawn_key_is_refused_by_the_first_request_after_a_quiet_time(server
 @pytest.mark.promise("P-96")
 @pytest.mark.parametrize("instead", [[], [entry(kid="key-2")], [entry(kid="key-2") | {"kid": "key-1"}]])
 def test_withdrawn_key_ends_a_token_that_was_taken_before(server: KeyServer, monkeypatch, instead) -> None:
-    monkeypatch.setattr(jwks, "MAX_AGE_SECONDS", 0.2)
-    monkeypatch.setattr(jwks, "PAUSE_SECONDS", 0.1)
     token = signed()
     assert_taken(token)
     before = authentication._claims_signed_by.cache_info().hits
     assert_taken(token)
     assert authentication._claims_signed_by.cache_info().hits == before + 1
+    monkeypatch.setattr(jwks, "MAX_AGE_SECONDS", 0.2)
+    monkeypatch.setattr(jwks, "PAUSE_SECONDS", 0.1)
     server.publish(*instead)
     time.sleep(0.4)
     assert_invalid(token)
