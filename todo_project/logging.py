@@ -26,7 +26,10 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = f"{_second_as_text(int(record.created))},{record.msecs:03.0f}"
-        line = f"{at} {record.levelname} {record.name} [{request_id.get()}] {record.getMessage()}"
+        message = record.getMessage()
+        if not message.isprintable():  # A line break in it would forge a line.
+            message = message.encode("unicode_escape").decode()
+        line = f"{at} {record.levelname} {record.name} [{request_id.get()}] {message}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
     def formatException(

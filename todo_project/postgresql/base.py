@@ -35,6 +35,7 @@ class Connection(psycopg.Connection[Row]):
     """psycopg's connection, which waits no longer than it is told to, and sends a statement in one round trip."""
 
     answer_timeout: float | None = None
+    _handle: socket.socket | None = None
     # The name of each statement that is prepared; None where none may be.
     prepared: dict[str, bytes] | None = None
     gave_up = False
@@ -52,10 +53,13 @@ class Connection(psycopg.Connection[Row]):
         poller.register(self.fileno(), select.POLLIN | select.POLLPRI)
         return poller
 
-    @cached_property
-    def _socket(self) -> socket.socket:
-        """A handle of its own on libpq's socket: its number is not given to another one when libpq closes its own."""
-        return socket.socket(fileno=os.dup(self.fileno()))
+    def bound(self, seconds: float) -> None:
+        """Let no statement wait longer for its answer.
+
+        That takes a handle of our own on the socket: once libpq closes its own, another socket may be given the number.
+        """
+        self.answer_timeout = seconds
+        self._handle = socket.socket(fileno=os.dup(self.fileno()))
 
     def has_hung_up(self) -> bool:
         """Whether the server closed this idle connection.
@@ -65,18 +69,19 @@ class Connection(psycopg.Connection[Row]):
         statement was answered just now, nobody need look: the next request begins with it.
         """
         heard_from, self.heard_from = self.heard_from, False
-        return self.closed or (not heard_from and bool(self._idle.poll(0)))
+        return self.closed or self.gave_up or (not heard_from and bool(self._idle.poll(0)))
 
     def give_up(self) -> None:
         """End the wait of the thread that waits for an answer: libpq's call returns with an error."""
         self.gave_up = True
-        with suppress(OSError):  # It is closed already.
-            self._socket.shutdown(socket.SHUT_RDWR)
+        if self._handle is not None:
+            with suppress(OSError):  # It is closed already.
+                self._handle.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         super().close()
-        if "_socket" in self.__dict__:
-            self._socket.close()
+        if self._handle is not None:
+            self._handle.close()
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for an answer to psycopg's own cursor, no longer than `answer_timeout`."""
@@ -216,7 +221,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
         connection = Connection.connect(**conn_params)
-        connection.answer_timeout = self.settings_dict["OPTIONS"].get("answer_timeout")
+        if seconds := self.settings_dict["OPTIONS"].get("answer_timeout"):
+            connection.bound(seconds)
         return connection
 
     def init_connection_state(self) -> None:

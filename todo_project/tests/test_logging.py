@@ -99,6 +99,15 @@ def test_path_cannot_forge_a_line_in_an_error_either(db, log, monkeypatch) -> No
     assert "\x1b" not in log.getvalue() and "\u2028" not in log.getvalue()
 
 
+@pytest.mark.parametrize("broken", ["x\nforged", "x\r\nforged", "x\x1b[31m", "x\u2028forged", "x\x85forged"])
+def test_no_message_can_forge_a_line(log, broken: str) -> None:
+    """Whoever logs it: Django repeats what an operator asked for in its own warnings."""
+    logging.getLogger("django.security.DisallowedModelAdminToField").error("The field %s cannot be referenced.", broken)
+    (line,) = log.getvalue().splitlines()
+    assert " ERROR django.security.DisallowedModelAdminToField [" in line
+    assert line.isprintable()
+
+
 def test_method_cannot_forge_a_line(alice: Actor, log) -> None:
     alice.request("GET\nforged", "/healthz")
     alice.request("X" * 50 + " \x1b", "/api/bob/tasks")

@@ -420,6 +420,20 @@ def test_options_that_do_not_go_with_kept_connections_are_refused_by_name(option
         connection.ensure_connection()
 
 
+def test_giving_up_a_connection_that_is_closed_meanwhile_does_no_harm(options, alice: Actor, milk: Task) -> None:
+    """Its answer may come at the very moment at which it is given up."""
+    connection.close()
+    options["answer_timeout"] = 9
+    assert statements.read("alice", milk.pk)
+    raw = connection.connection
+    raw.give_up()
+    close_old_connections()  # As before the next request.
+    assert connection.connection is not raw
+    raw.give_up()
+    assert statements.read("alice", milk.pk)
+    assert alice.get(alice.tasks).status_code == 200
+
+
 @pytest.mark.promise("P-78")
 def test_every_statement_goes_by_django_s_cursor_where_the_option_says_so(options, alice: Actor, milk: Task) -> None:
     """As Sentry, OpenTelemetry and the debug toolbar do, this watches the cursor."""
