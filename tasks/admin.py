@@ -24,8 +24,8 @@ from tasks.models import Task, TaskQuerySet
 from tasks.search import regex_pattern
 
 COUNT_BOUND = 10_000
-BATCH = 500  # Rows written in one transaction, so that users' own writes wait for no more than these.
-SHOWN = 10  # Tasks that a question names.
+BATCH_SIZE = 500  # Rows written in one transaction, so that users' own writes wait for no more than these.
+MAX_NAMED_TASKS = 10  # Tasks that a question names.
 SELECTION = ("action", "select_across", ACTION_CHECKBOX_NAME)  # What the list's page sends of an action.
 
 
@@ -196,8 +196,8 @@ class TaskAdmin(admin.ModelAdmin):
                     "media": self.media,
                     "preserved_filters": self.get_preserved_filters(request),
                     "question": f"{count} task{pluralize(count)} will be {done}.",
-                    "tasks": tasks[:SHOWN],
-                    "more": count - SHOWN,
+                    "tasks": tasks[:MAX_NAMED_TASKS],
+                    "more": count - MAX_NAMED_TASKS,
                     "asked": signing.dumps([count, found["last_write"].isoformat()], salt=salt),
                     "sent": [(name, value) for name in SELECTION for value in request.POST.getlist(name)],
                 }
@@ -207,7 +207,7 @@ class TaskAdmin(admin.ModelAdmin):
         while written < count:
             with transaction.atomic():
                 following = tasks.filter(pk__gt=last).order_by("pk").select_for_update().only("pk")
-                batch = list(following[: min(BATCH, count - written)])
+                batch = list(following[: min(BATCH_SIZE, count - written)])
                 if not batch:
                     break
                 LogEntry.objects.log_actions(

@@ -14,7 +14,7 @@ TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 # Empty members are allowed. Each character can be read in one way only, so a long header takes no longer to refuse.
 TAG_LIST = re.compile(rf"[ \t,]*{TAG}(?:[ \t]*,[ \t,]*{TAG})*[ \t,]*")
 # A task's tag is the moment of its last write, which every write moves: 20 digits, down to the microsecond.
-OURS = re.compile(r'(?:W/)?"([0-9]{20})"')
+TASK_TAG = re.compile(r'(?:W/)?"([0-9]{20})"')
 
 
 def etag(task: TaskRow) -> str:
@@ -67,7 +67,7 @@ def _moments(tags: Iterable[str]) -> tuple[str, ...]:
     """The `updated_at` that each tag of ours stands for, in RFC 3339; other tags match nothing."""
     moments = []
     for tag in tags:
-        if ours := OURS.fullmatch(tag):
+        if ours := TASK_TAG.fullmatch(tag):
             try:
                 moment = datetime.strptime(ours[1], "%Y%m%d%H%M%S%f")
             except ValueError:

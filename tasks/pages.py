@@ -26,7 +26,7 @@ Choice = tuple[str, str, bool]
 
 # Beside each field a form has a hidden copy, named with this before: whatever a browser does to a text on its way, it
 # does to both.
-SHOWN = "shown."
+SHOWN_PREFIX = "shown."
 # What was done, from the answer that leads on to the page that says it.
 DONE_COOKIE = "todo_done"
 DONE = {
@@ -48,7 +48,7 @@ def with_line_feeds(form: QueryDict) -> QueryDict:
 
 def edited(form: QueryDict, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a form's values that a person edited. What comes back as the page showed it is not to be written."""
-    return {name: value for name, value in values.items() if form.getlist(name) != form.getlist(SHOWN + name)}
+    return {name: value for name, value in values.items() if form.getlist(name) != form.getlist(SHOWN_PREFIX + name)}
 
 
 class PageRenderer(BrowsableAPIRenderer):
@@ -115,7 +115,7 @@ class PageRenderer(BrowsableAPIRenderer):
             elif serializer is not None:
                 serializer.instance = self.shown = self.task
                 if isinstance(sent, QueryDict):
-                    self.shown = {name: sent.get(SHOWN + name) for name in serializer.fields}
+                    self.shown = {name: sent.get(SHOWN_PREFIX + name) for name in serializer.fields}
         return problem if serializer is None else ReturnDict(problem, serializer=serializer)
 
     def conflict(self, task: TaskRow, sent: Any, view: Any) -> Any:
@@ -138,7 +138,7 @@ class PageRenderer(BrowsableAPIRenderer):
             return fields
         style = {"template_pack": "rest_framework/horizontal"}
         copies = [
-            HTMLFormRenderer().render_field(BoundField(field, self.shown.get(name), [], SHOWN), style)
+            HTMLFormRenderer().render_field(BoundField(field, self.shown.get(name), [], SHOWN_PREFIX), style)
             for name, field in serializer.fields.items()
         ]
         return format_html("{}<div hidden>{}</div>", fields, mark_safe("".join(copies)))  # noqa: S308

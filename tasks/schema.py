@@ -88,7 +88,7 @@ def etag(*statuses: int) -> OpenApiParameter:
 
 
 # The codes of problems, as problems.PROBLEMS has them.
-ANY = (
+COMMON_CODES = (
     "bad_request",
     "not_authenticated",
     "token_expired",
@@ -100,7 +100,7 @@ ANY = (
     "internal_error",
     "service_unavailable",
 )
-BODY = ("parse_error", "payload_too_large", "unsupported_media_type", "validation_error")
+BODY_CODES = ("parse_error", "payload_too_large", "unsupported_media_type", "validation_error")
 
 
 @dataclass(frozen=True)
@@ -120,42 +120,42 @@ ENDPOINTS = {
         200,
         parameters=[USER_ID, *QUERY, IF_NONE_MATCH],
         headers=[etag(200, 304), LINK],
-        refusals=(*ANY, "validation_error", "invalid_cursor"),
+        refusals=(*COMMON_CODES, "validation_error", "invalid_cursor"),
     ),
     "create": Endpoint(
         "Create a task",
         201,
         parameters=[USER_ID, IDEMPOTENCY_KEY],
         headers=[etag(201), LOCATION],
-        refusals=(*ANY, *BODY, "idempotency_key_reused", "invalid_idempotency_key"),
+        refusals=(*COMMON_CODES, *BODY_CODES, "idempotency_key_reused", "invalid_idempotency_key"),
     ),
     "retrieve": Endpoint(
         "Read a task",
         200,
         parameters=[USER_ID, TASK_ID, IF_NONE_MATCH],
         headers=[etag(200, 304)],
-        refusals=ANY,
+        refusals=COMMON_CODES,
     ),
     "update": Endpoint(
         "Write a task",
         200,
         parameters=[USER_ID, TASK_ID, *CONDITIONS],
         headers=[etag(200, 412), CONTENT_LOCATION],
-        refusals=(*ANY, *BODY, "precondition_failed"),
+        refusals=(*COMMON_CODES, *BODY_CODES, "precondition_failed"),
     ),
     "destroy": Endpoint(
         "Delete a task",
         204,
         parameters=[USER_ID, TASK_ID, *CONDITIONS],
         headers=[etag(412)],
-        refusals=(*ANY, "precondition_failed"),
+        refusals=(*COMMON_CODES, "precondition_failed"),
     ),
     "complete": Endpoint(
         "Complete or reopen a task",
         200,
         parameters=[USER_ID, TASK_ID, *CONDITIONS],
         headers=[etag(200, 412)],
-        refusals=(*ANY, *BODY, "precondition_failed"),
+        refusals=(*COMMON_CODES, *BODY_CODES, "precondition_failed"),
     ),
 }
 

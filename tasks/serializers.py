@@ -14,7 +14,7 @@ from tasks.statements import COLUMNS
 # Of the members that do not belong there, so many are named: an answer is not to be larger than its request.
 MAX_UNKNOWN = 20
 # What DRF would say of a body in Python's words, or as if it were a field.
-NO_OBJECT: dict[str, Any] = dict.fromkeys(("invalid", "null"), "The body is not a JSON object.")
+NOT_AN_OBJECT: dict[str, Any] = dict.fromkeys(("invalid", "null"), "The body is not a JSON object.")
 
 # For the OpenAPI document: a NUL is no text, and blanks, as str.strip() knows them, are no title.
 NO_NULL = r"^[^\x00]*$"
@@ -82,7 +82,7 @@ class StrictBooleanField(serializers.BooleanField):
 class TaskInputSerializer(serializers.ModelSerializer[Task]):
     """What a client may set. A member that is not sent keeps its value; `null` clears the description."""
 
-    default_error_messages = NO_OBJECT
+    default_error_messages = NOT_AN_OBJECT
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.CharField: StrictCharField,
@@ -121,7 +121,7 @@ class TaskSerializer(TaskInputSerializer):
 class CompleteSerializer(serializers.Serializer[dict[str, Any]]):
     """Nothing, to flip the flag; or `{"completed": true}`, which can be retried."""
 
-    default_error_messages = NO_OBJECT
+    default_error_messages = NOT_AN_OBJECT
 
     completed = StrictBooleanField(required=False)
 

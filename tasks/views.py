@@ -161,7 +161,7 @@ class TaskViewSet(GenericViewSet):
         return response
 
 
-VALIDATORS = {kind: kind() for kind in (TaskInputSerializer, CompleteSerializer)}
+VALIDATORS = {serializer: serializer() for serializer in (TaskInputSerializer, CompleteSerializer)}
 
 
 def no_such_task() -> NotFound:

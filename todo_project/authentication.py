@@ -27,7 +27,7 @@ from todo_project.strict import decode_base64url, decode_json
 
 LEEWAY_SECONDS = 30
 MAX_SUBJECT = 255
-NO_SUBJECT = re.compile("[/\0\ud800-\udfff]")
+FORBIDDEN_IN_SUBJECT = re.compile("[/\0\ud800-\udfff]")
 SIGN_IN_COOKIE = "todo_sign_in"
 MAX_COOKIE_SECONDS = 400 * 24 * 3600  # Browsers keep none longer, and a date past the year 9999 cannot be written.
 MAX_COOKIE_TOKEN = 3500  # Browsers drop a cookie over 4 KiB without a word.
@@ -100,17 +100,17 @@ def verify(raw: bytes) -> Mapping[str, Any]:
     _verify_times(claims)
     if issuer and claims.get("iss") != issuer:
         raise invalid("The token is of another issuer.")
-    if audience and audience not in _listed(claims.get("aud")):
+    if audience and audience not in _as_list(claims.get("aud")):
         raise invalid("The token is for another audience.")
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 1 <= len(subject) <= MAX_SUBJECT:
         raise invalid("The token's sub is not a string of 1 to 255 characters.")
-    if NO_SUBJECT.search(subject):
+    if FORBIDDEN_IN_SUBJECT.search(subject):
         raise invalid("The token's sub has a character that no user id has.")
     return claims
 
 
-def _object(part: bytes) -> Mapping[str, Any]:
+def _decode_part(part: bytes) -> Mapping[str, Any]:
     """The JSON object of a token's part.
 
     Raises:
@@ -123,7 +123,7 @@ def _object(part: bytes) -> Mapping[str, Any]:
 
 
 # Few headers make up most tokens.
-_header = lru_cache(maxsize=64)(_object)
+_header = lru_cache(maxsize=64)(_decode_part)
 
 
 def _keys_in_force(header: Mapping[str, Any]) -> tuple[Sequence[Key], str, str]:
@@ -176,7 +176,7 @@ def _claims_signed_by(key: Key, raw: bytes) -> Mapping[str, Any]:
         good = key.Algorithm.verify(message, key.key, signature)
     if not good:
         raise InvalidSignatureError
-    return _object(message.partition(b".")[2])
+    return _decode_part(message.partition(b".")[2])
 
 
 def _verify_times(claims: Mapping[str, Any]) -> None:
@@ -192,7 +192,7 @@ def _verify_times(claims: Mapping[str, Any]) -> None:
             raise invalid("The token is not valid yet.")
 
 
-def _listed(audience: object) -> list[object]:
+def _as_list(audience: object) -> list[object]:
     """`aud` is one audience or a list of them (RFC 7519, section 4.1.3)."""
     return audience if isinstance(audience, list) else [audience]
 

@@ -297,22 +297,24 @@ def env_claim(name: str) -> str:
     return value
 
 
-def env_shared_secrets(rotated: str, single: str) -> list[str]:
+def env_shared_secrets(versioned_name: str, plain_name: str) -> list[str]:
     """Return the secrets HS256 tokens may be signed with, the current one first.
 
     BETTER_AUTH_SECRETS ("2:new,1:old") overrides BETTER_AUTH_SECRET, as it does in Better Auth.
     """
-    if env(rotated):
+    if env(versioned_name):
         secrets = []
-        for entry in env_list(rotated) or [""]:
+        for entry in env_list(versioned_name) or [""]:
             version, colon, secret = entry.partition(":")
             if not (colon and version.strip().isdecimal()):
-                raise ImproperlyConfigured(f'{rotated} must look like "2:new,1:old": a number, a colon, a secret.')
-            secrets.append(refuse_public_key(rotated, refuse_guessable(rotated, secret.strip())))
+                raise ImproperlyConfigured(
+                    f'{versioned_name} must look like "2:new,1:old": a number, a colon, a secret.'
+                )
+            secrets.append(refuse_public_key(versioned_name, refuse_guessable(versioned_name, secret.strip())))
         return secrets
-    if env(single):
+    if env(plain_name):
         # Blanks around it are part of it: Better Auth does not trim it either.
-        return [refuse_public_key(single, refuse_guessable(single, os.environ[single]))]
+        return [refuse_public_key(plain_name, refuse_guessable(plain_name, os.environ[plain_name]))]
     return []
 
 

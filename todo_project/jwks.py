@@ -121,7 +121,7 @@ class KeySet:
         self.url = url
         self._lock = threading.Lock()
         self._keys: dict[str, PyJWK] = {}
-        self._good_at = float("-inf")
+        self._fetched_at = float("-inf")
         self._fetch: _Fetch | None = None
         self._failing = False
 
@@ -134,7 +134,7 @@ class KeySet:
             KeyServerUnavailable: the key is not cached and the last fetch failed or takes too long.
         """
         key = self._keys.get(kid)
-        if key is not None and time.monotonic() - self._good_at <= MAX_AGE_SECONDS:
+        if key is not None and time.monotonic() - self._fetched_at <= MAX_AGE_SECONDS:
             return key
         fetch = self._current_fetch()
         patience = TIMEOUT_SECONDS if key is None else PATIENCE_SECONDS
@@ -161,7 +161,7 @@ class KeySet:
 
     def _run(self, fetch: _Fetch) -> None:
         try:
-            self._keys, self._good_at = fetch.run(), time.monotonic()
+            self._keys, self._fetched_at = fetch.run(), time.monotonic()
             if self._failing:
                 logger.info("The keys are there again: %s", _without_secrets(self.url))
             self._failing = False

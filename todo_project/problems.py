@@ -116,7 +116,7 @@ def problem_response(
 
 # --- DRF ------------------------------------------------------------------------------------------------------
 
-CODES = {
+CODE_OF_STATUS = {
     400: "parse_error",
     403: "permission_denied",
     404: "not_found",
@@ -155,7 +155,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         if code != "not_authenticated":
             headers["WWW-Authenticate"] += f', error="invalid_token", error_description="{detail}"'
     elif isinstance(exc, exceptions.APIException):
-        status, code = exc.status_code, CODES.get(exc.status_code, exc.default_code)
+        status, code = exc.status_code, CODE_OF_STATUS.get(exc.status_code, exc.default_code)
         if isinstance(exc, exceptions.UnsupportedMediaType):
             detail = PROBLEMS[code][1]
         elif isinstance(exc.detail, str):

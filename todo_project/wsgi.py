@@ -62,7 +62,7 @@ def check_database() -> None:
         stop(error)
 
 
-def readable(content_type: str) -> bool:
+def has_utf8_charset(content_type: str) -> bool:
     try:
         charset: str = parse_header_parameters(content_type)[1].get("charset", "utf-8")
     except ValueError:
@@ -76,7 +76,7 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     A chunked body has no length to read by, so it is given one. A Content-Type that is malformed, or in another charset
     than UTF-8, would break Django before any handler of errors stands: it becomes one that nothing takes.
     """
-    if ";" in environ.get("CONTENT_TYPE", "") and not readable(environ["CONTENT_TYPE"]):
+    if ";" in environ.get("CONTENT_TYPE", "") and not has_utf8_charset(environ["CONTENT_TYPE"]):
         environ["CONTENT_TYPE"] = "application/octet-stream"
     if environ.get("HTTP_TRANSFER_ENCODING") and "CONTENT_LENGTH" not in environ:
         body = environ["wsgi.input"].read(settings.MAX_DRAINED_BYTES)

@@ -487,7 +487,7 @@ def test_select_all_asks_with_the_exact_number_and_writes_it(
     operator: Client, monkeypatch: pytest.MonkeyPatch, action: str, done: str, script: bool
 ) -> None:
     monkeypatch.setattr(tasks_admin, "COUNT_BOUND", 60)
-    monkeypatch.setattr(tasks_admin, "BATCH", 7)
+    monkeypatch.setattr(tasks_admin, "BATCH_SIZE", 7)
     make_many(70, completed=action == "reopen", title="Their secret")
     make_many(3, "bob", completed=action == "reopen")
     before = rows()

@@ -152,26 +152,26 @@ class BetterAuthServer:
         )
 
     def token(self, session: Session) -> str:
-        """Kind a in mode jwks, kind b in mode hs256."""
+        """The jwt plugin's token: signed with a published key in mode jwks, with the shared secret in mode hs256."""
         answer, _ = self._call("GET", "/api/auth/token", session.cookies)
         return str(answer["token"])
 
     def header_token(self, session: Session) -> str:
-        """The same kind by the other way: the header set-auth-jwt on /get-session."""
+        """The jwt plugin's token, from the header set-auth-jwt on /get-session."""
         _, headers = self._call("GET", "/api/auth/get-session", session.cookies)
         return str(headers["set-auth-jwt"])
 
     def own_token(self, session: Session) -> str:
-        """Kind c."""
+        """The token of the frontend's own endpoint, signed with the shared secret."""
         answer, _ = self._call("GET", "/own-token", session.cookies)
         return str(answer["token"])
 
     def session_data_cookie(self, session: Session) -> str:
-        """Kind d. With COOKIE_CACHE_KEY="jwks" it is signed with the same key as kind a."""
+        """The session-data cookie. With COOKIE_CACHE_KEY="jwks" it is signed with the published key."""
         return self._cookie(session, SESSION_DATA_COOKIE)
 
     def verification_token(self, email: str) -> str:
-        """Kind e: from the newest e-mail to this address."""
+        """The verification token in the newest e-mail to this address."""
         mails, _ = self._call("GET", "/mailbox")
         for mail in reversed(mails):
             if mail["email"] == email.lower():  # Better Auth stores it so
@@ -179,7 +179,7 @@ class BetterAuthServer:
         raise BetterAuthError(f"no e-mail to {email}")
 
     def session_token(self, session: Session) -> str:
-        """Kind f, as the sign-up answer has it; `session.bearer_token` is the signed form."""
+        """The session token, as the sign-up answer has it; `session.bearer_token` is the signed form."""
         return session.session_token
 
     def rotate_keys(self, withdraw: bool = False) -> str:

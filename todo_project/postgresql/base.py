@@ -48,7 +48,7 @@ class Connection(psycopg.Connection[Row]):
         return Transformer(self)
 
     @cached_property
-    def _idle(self) -> select.poll:
+    def _poller(self) -> select.poll:
         poller = select.poll()
         poller.register(self.fileno(), select.POLLIN | select.POLLPRI)
         return poller
@@ -69,7 +69,7 @@ class Connection(psycopg.Connection[Row]):
         statement was answered just now, nobody need look: the next request begins with it.
         """
         heard_from, self.heard_from = self.heard_from, False
-        return self.closed or self.gave_up or (not heard_from and bool(self._idle.poll(0)))
+        return self.closed or self.gave_up or (not heard_from and bool(self._poller.poll(0)))
 
     def give_up(self) -> None:
         """End the wait of the thread that waits for an answer: libpq's call returns with an error."""
@@ -278,7 +278,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             return raw.fetch_all(sql, parameters)
         except psycopg.Error as error:
-            if self.in_atomic_block or not _is_prepared_no_more(error, was_prepared):
+            if self.in_atomic_block or not _must_prepare_again(error, was_prepared):
                 raise
         self.close()
         self.ensure_connection()
@@ -286,7 +286,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return self.connection.fetch_all(sql, parameters)
 
 
-def _is_prepared_no_more(error: psycopg.Error, was_prepared: bool) -> bool:
+def _must_prepare_again(error: psycopg.Error, was_prepared: bool) -> bool:
     """Whether the statement was refused before it ran, since what was prepared is gone, taken, or fits no more."""
     if isinstance(error, errors.DuplicatePreparedStatement):
         return True

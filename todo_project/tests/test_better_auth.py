@@ -1,4 +1,8 @@
-"""Every kind of token of a real Better Auth server: a, b and c are taken, d, e and f refused."""
+"""Every kind of token of a real Better Auth server: those for an API are taken, all others refused.
+
+Taken are tokens of the jwt plugin, signed with its published keys or with the shared secret, and those of an endpoint of
+the frontend's own. Refused are the session-data cookie, e-mail verification tokens and session tokens.
+"""
 
 import jwt
 import pytest
@@ -69,7 +73,7 @@ def refused(user_id: str, token: str, code: str = "token_invalid") -> None:
     assert rows() == []
 
 
-def test_kind_a_is_taken_with_the_address_alone(settings, publishing: BetterAuthServer) -> None:
+def test_published_key_token_is_taken_with_the_address_alone(settings, publishing: BetterAuthServer) -> None:
     configure(settings, BETTER_AUTH_SECRET="", BETTER_AUTH_URL=publishing.base_url)
     ann = sign_up(publishing)
     uses_the_service(ann.user_id, publishing.token(ann))
@@ -78,7 +82,7 @@ def test_kind_a_is_taken_with_the_address_alone(settings, publishing: BetterAuth
 
 @pytest.mark.promise("P-18")
 @pytest.mark.parametrize("algorithm", ALGORITHMS[1:])
-def test_kind_a_is_taken_in_every_algorithm(settings, algorithm: str) -> None:
+def test_published_key_token_is_taken_in_every_algorithm(settings, algorithm: str) -> None:
     with BetterAuthServer.start(mode="jwks", secret=SECRET, alg=algorithm) as server:
         configure(settings, BETTER_AUTH_SECRET="", BETTER_AUTH_URL=server.base_url + "/")
         ann = sign_up(server)
@@ -88,13 +92,13 @@ def test_kind_a_is_taken_in_every_algorithm(settings, algorithm: str) -> None:
 
 
 @pytest.mark.promise("P-18")
-def test_kind_b_is_taken_with_the_secret_alone(settings, sharing: BetterAuthServer) -> None:
+def test_shared_secret_token_is_taken_with_the_secret_alone(settings, sharing: BetterAuthServer) -> None:
     configure(settings)
     ann = sign_up(sharing)
     uses_the_service(ann.user_id, sharing.token(ann))
 
 
-def test_kind_b_is_taken_with_issuer_and_audience_set_by_name(settings, sharing: BetterAuthServer) -> None:
+def test_shared_secret_token_is_taken_with_issuer_and_audience_set_by_name(settings, sharing: BetterAuthServer) -> None:
     ann = sign_up(sharing)
     configure(settings, BETTER_AUTH_ISSUER=sharing.base_url, BETTER_AUTH_AUDIENCE=sharing.base_url)
     uses_the_service(ann.user_id, sharing.token(ann))
@@ -110,7 +114,7 @@ def test_tokens_of_the_plugin_and_of_an_endpoint_are_taken_side_by_side(settings
     uses_the_service(ann.user_id, publishing.token(ann))
 
 
-def test_kind_c_is_refused_where_only_the_address_is_known(settings, publishing: BetterAuthServer) -> None:
+def test_own_endpoints_token_is_refused_where_only_the_address_is_known(settings, publishing: BetterAuthServer) -> None:
     configure(settings, BETTER_AUTH_SECRET="", BETTER_AUTH_URL=publishing.base_url)
     ann = sign_up(publishing)
     refused(ann.user_id, publishing.own_token(ann))
@@ -134,7 +138,7 @@ def test_cookies_links_and_session_tokens_are_refused(
 
 
 @pytest.mark.promise("P-19")
-def test_kind_d_signed_with_the_published_key_is_refused(settings) -> None:
+def test_session_data_cookie_signed_with_the_published_key_is_refused(settings) -> None:
     with BetterAuthServer.start(mode="jwks", secret=SECRET, COOKIE_CACHE_KEY="jwks") as server:
         configure(settings, BETTER_AUTH_URL=server.base_url)
         ann = sign_up(server)

@@ -809,7 +809,7 @@ def test_every_variable_is_in_the_example_and_only_those() -> None:
     read = set()
     for name in ("todo_project/environment.py", "todo_project/settings.py", "gunicorn.conf.py"):
         text = (BASE_DIR / name).read_text()
-        assert not re.search(r"os\.(?:getenv|environ)\b(?!\.get\(name|\[single\])", text), name
+        assert not re.search(r"os\.(?:getenv|environ)\b(?!\.get\(name|\[plain_name\])", text), name
         for arguments in re.findall(r"\benv(?:_\w+)?\(([^)]*)\)", text):
             read |= set(re.findall(r'"([A-Z_]+)"', arguments))
     assert read == listed
