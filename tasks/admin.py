@@ -1,4 +1,4 @@
-"""The operators' view of the tasks: the one deliberately unscoped reader."""
+"""The operators' admin for tasks: deliberately the one place that is not scoped to an owner."""
 
 import json
 import re
@@ -24,44 +24,44 @@ from tasks.models import Task, TaskQuerySet
 from tasks.search import regex_pattern
 
 COUNT_BOUND = 10_000
-BATCH_SIZE = 500  # Rows written in one transaction, so that users' own writes wait for no more than these.
-MAX_NAMED_TASKS = 10  # Tasks that a question names.
-SELECTION = ("action", "select_across", ACTION_CHECKBOX_NAME)  # What the list's page sends of an action.
+BATCH_SIZE = 500  # Rows per transaction; few, so that users' own writes do not wait long for their locks.
+MAX_NAMED_TASKS = 10  # How many tasks a confirmation page names.
+SELECTION = ("action", "select_across", ACTION_CHECKBOX_NAME)  # The fields in which the list sends an action.
 
 
 class BoundedCount(int):
-    """A number that the count stopped at, written as 10000+."""
+    """A count that stopped at its bound, shown as 10000+."""
 
     def __str__(self) -> str:
         return f"{int(self)}+"
 
 
 class BoundedPaginator(Paginator):
-    """Counts to 10,000 and no further: a full count reads the whole table."""
+    """Counts no further than COUNT_BOUND: a full count would read the whole table."""
 
     @cached_property
     def count(self) -> int:
-        rows: QuerySet[Task] = self.object_list  # type: ignore[assignment]  # Django's takes lists too.
+        rows: QuerySet[Task] = self.object_list  # type: ignore[assignment]  # Django's paginator takes lists too.
         counted = rows.order_by()[: COUNT_BOUND + 1].count()
         return counted if counted <= COUNT_BOUND else BoundedCount(COUNT_BOUND)
 
 
 class LineField(forms.CharField):
-    """A text in one line. A browser shows a stored one without its line breaks, and that alone is no change."""
+    """A single-line text. Browsers drop the line breaks of a stored one, which alone must not count as a change."""
 
     def to_python(self, value: Any) -> str:
         return re.sub("[\r\n]", "", super().to_python(value) or "")
 
 
 class LinesField(forms.CharField):
-    """A text whose line breaks a browser sends as CRLF, whatever they were: that alone is no change."""
+    """A multi-line text. Browsers send each line break as CRLF, which alone must not count as a change."""
 
     def to_python(self, value: Any) -> str:
         return re.sub("\r\n?", "\n", super().to_python(value) or "")
 
 
 class ShownInput(forms.HiddenInput):
-    """What a form shows of a field, as JSON: there a browser finds no line break to change."""
+    """A hidden copy of what a form showed of a field, as JSON, in which a browser finds no line break to change."""
 
     def format_value(self, value: Any) -> str:
         return json.dumps(value)
@@ -74,7 +74,7 @@ class ShownInput(forms.HiddenInput):
 
 
 class TaskForm(forms.ModelForm):
-    """Tells what the operator changed of what the form showed, and refuses it where a user has changed that since."""
+    """Writes only what the operator changed, and refuses fields that a user has changed since the form was shown."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,7 +82,7 @@ class TaskForm(forms.ModelForm):
             return
         for field in self.fields.values():
             field.show_hidden_initial, field.hidden_widget = True, ShownInput
-            # A browser that comes back to the page must not put what was typed beside what is now shown.
+            # Going back to the page, a browser must not restore old input beside the values that are shown now.
             field.widget.attrs["autocomplete"] = "off"
 
     def clean(self) -> None:
@@ -99,7 +99,7 @@ class TaskForm(forms.ModelForm):
 
 @admin.register(Task)
 class TaskAdmin(admin.ModelAdmin):
-    """Every user's tasks. Filters and the search narrow them; numbers stop at 10,000."""
+    """The tasks of every user, with filters and a search; counts stop at COUNT_BOUND."""
 
     form = TaskForm
     list_display = ["id", "title", "user_id", "completed", "created_at", "updated_at"]
@@ -135,18 +135,18 @@ class TaskAdmin(admin.ModelAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Task | None:
         task = super().get_object(request, object_id, from_field)
         if task is not None and connection.in_atomic_block:
-            # A form is about to be checked and written: until then nobody else writes the task.
+            # A form is about to be checked and saved, so the row is locked until then.
             return Task.objects.select_for_update().filter(pk=task.pk).first()
         return task
 
     def get_readonly_fields(self, request: HttpRequest, obj: Task | None = None) -> list[str]:
-        # A task does not change hands.
+        # A task never changes its owner.
         return ["user_id", *self.readonly_fields] if obj else list(self.readonly_fields)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
     ) -> tuple[QuerySet[Task], bool]:
-        # A user's tasks come straight from the index; only what is no user id is looked for in the titles.
+        # A user's tasks come straight from the index; only a term that is not a user id is searched for in titles.
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -155,7 +155,7 @@ class TaskAdmin(admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Task, form: forms.ModelForm, change: bool) -> None:
         if change and not form.changed_data:
-            return  # Nothing was written, so no tag moves.
+            return  # Nothing changed, so the entity tag must not either.
         obj.save(update_fields=form.changed_data if change else None)
 
     @admin.action(description="Complete the selected tasks", permissions=["change"])
@@ -175,11 +175,11 @@ class TaskAdmin(admin.ModelAdmin):
     def _write(
         self, request: HttpRequest, tasks: QuerySet[Task], done: str, write: Callable[[TaskQuerySet], object]
     ) -> HttpResponse | None:
-        """Write these tasks in batches, each with its lines in the log; first ask whether, where they cannot be seen.
+        """Write these tasks in batches with log entries; deletes and writes across pages ask for confirmation first.
 
-        The answer carries how many the question named and when the last of them was written. No more are written, and
-        none that was written since. Signed for the statement that finds them: a search that finds no user any more
-        looks in titles, and would find other tasks.
+        The confirmation carries how many tasks the page named and the latest time one of them was written. No more than
+        these are written, and none that has changed since. It is signed together with the query that finds them, since
+        the same search term may later find other tasks: one that is no longer a user id is searched for in titles.
         """
         salt = f"{done} {tasks.query}"
         try:
@@ -211,7 +211,7 @@ class TaskAdmin(admin.ModelAdmin):
                 if not batch:
                     break
                 LogEntry.objects.log_actions(
-                    request.user.pk,  # type: ignore[arg-type]  # Who is not signed in does not come here.
+                    request.user.pk,  # type: ignore[arg-type]  # The admin only runs actions for users who are signed in.
                     batch,
                     DELETION if done == "deleted" else CHANGE,
                     "" if done == "deleted" else [{"changed": {"fields": ["Completed"]}}],

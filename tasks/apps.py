@@ -5,7 +5,7 @@ from django.db.backends.signals import connection_created
 
 
 class TasksConfig(AppConfig):
-    """The tasks and who may touch them."""
+    """The tasks, and the SQL functions that they need on SQLite."""
 
     name = "tasks"
 

@@ -13,23 +13,23 @@ from tasks.statements import Condition, TaskRow
 TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 # Empty members are allowed. Each character can be read in one way only, so a long header takes no longer to refuse.
 TAG_LIST = re.compile(rf"[ \t,]*{TAG}(?:[ \t]*,[ \t,]*{TAG})*[ \t,]*")
-# A task's tag is the moment of its last write, which every write moves: 20 digits, down to the microsecond.
+# A task's tag is its `updated_at`, which every write moves, as the 20 digits from year to microsecond.
 TASK_TAG = re.compile(r'(?:W/)?"([0-9]{20})"')
 
 
 def etag(task: TaskRow) -> str:
-    """The strong tag of a task: the same for the same state, another after every write."""
+    """Return the strong entity tag of a task, which changes with every write."""
     return '"' + re.sub("[^0-9]", "", task["updated_at"]) + '"'
 
 
 def list_etag(tasks: Iterable[TaskRow], link: str | None) -> str:
-    """The strong tag of a page: which tasks, each in which state, and what follows."""
+    """Return the strong entity tag of a page: it covers its tasks, their states and the link to the next page."""
     state = orjson.dumps([[(task["id"], task["updated_at"]) for task in tasks], link])
     return f'"{blake2b(state, digest_size=16).hexdigest()}"'
 
 
 def not_modified(request: Request, tag: str) -> bool:
-    """Whether `If-None-Match` says that the client has this state already; a malformed one says nothing."""
+    """Return whether `If-None-Match` lists this tag or is `*`; a malformed header is ignored."""
     header = request.META.get("HTTP_IF_NONE_MATCH")
     if header is None:
         return False
@@ -37,10 +37,10 @@ def not_modified(request: Request, tag: str) -> bool:
 
 
 def parse_conditions(request: Request) -> Condition | None:
-    """`If-Match` and `If-None-Match` as a condition that the statement checks; None where neither was sent.
+    """Return `If-Match` and `If-None-Match` as a condition that the SQL checks; None if neither was sent.
 
-    Our own tag counts in `If-Match` also where a proxy that compresses made it weak: it names a state, and not its
-    bytes. No other weak tag matches. A malformed header is a condition that never holds.
+    A task's tag matches `If-Match` even if a compressing proxy made it weak: it names a state, not the bytes of an
+    answer. No other weak tag matches. A malformed header gives a condition that never holds.
     """
     if_match, if_none_match = request.META.get("HTTP_IF_MATCH"), request.META.get("HTTP_IF_NONE_MATCH")
     among: tuple[str, ...] | None = None
@@ -59,17 +59,17 @@ def parse_conditions(request: Request) -> Condition | None:
 
 
 def _tags(header: str) -> list[str] | None:
-    """The tags of a list, as they stand there; None if it is no list of tags."""
+    """Return the tags of a header as they were sent; None if the header is malformed."""
     return re.findall(TAG, header) if TAG_LIST.fullmatch(header) else None
 
 
 def _moments(tags: Iterable[str]) -> tuple[str, ...]:
-    """The `updated_at` that each tag of ours stands for, in RFC 3339; other tags match nothing."""
+    """Return the `updated_at` that each task's tag stands for, in RFC 3339; other tags are left out."""
     moments = []
     for tag in tags:
-        if ours := TASK_TAG.fullmatch(tag):
+        if match := TASK_TAG.fullmatch(tag):
             try:
-                moment = datetime.strptime(ours[1], "%Y%m%d%H%M%S%f")
+                moment = datetime.strptime(match[1], "%Y%m%d%H%M%S%f")
             except ValueError:
                 continue
             moments.append(moment.isoformat(timespec="microseconds") + "Z")

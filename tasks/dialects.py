@@ -1,4 +1,4 @@
-"""What PostgreSQL and SQLite say differently in the statements."""
+"""The SQL expressions that differ between PostgreSQL and SQLite."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from tasks.search import like_pattern, regex_pattern
 class Dialect:
     """The expressions of one database."""
 
-    # One moment, however often it stands in a statement. With a %s, it is a parameter.
+    # The current time, the same wherever it occurs in a statement. Where it is %s, the caller passes it.
     now: str
-    # Later than the row's last write, also when the clock stands still or goes back.
+    # Later than the row's last write, even if the clock stands still or goes back.
     next_updated_at: str
     rfc3339: str
     timestamp: str
-    # The text does not grow with the moments, so that there are few texts to prepare.
+    # One parameter for any number of times, so that there are few different statements to prepare.
     updated_at_among: str
-    # Whether a word stands in a text, in either case, and how the word is written for it.
+    # Case-insensitive search for a word, and how the word is written as its parameter.
     contains: str
     pattern: Callable[[str], str]
 
@@ -34,7 +34,7 @@ DIALECTS = {
         rfc3339="to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
         timestamp="CAST(%s AS timestamptz)",
         updated_at_among="updated_at = ANY(CAST(string_to_array(%s, ',') AS timestamptz[]))",
-        contains='{} COLLATE "C" ~ %s',  # The collation that has no say in it.
+        contains='{} COLLATE "C" ~ %s',  # With this collation the server's locale has no effect.
         pattern=regex_pattern,
     ),
     # SQLite's own clock has no microseconds, so its expressions call SQLITE_FUNCTIONS.
@@ -51,10 +51,10 @@ DIALECTS = {
 
 
 def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
-    """The expressions of the connection's database.
+    """Return the expressions of the connection's database.
 
     Raises:
-        NotSupportedError: it is neither PostgreSQL nor SQLite.
+        NotSupportedError: the database is neither PostgreSQL nor SQLite.
     """
     dialect = DIALECTS.get(connection.vendor)
     if dialect is None:
@@ -62,11 +62,11 @@ def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
     return dialect
 
 
-# --- Functions that run inside SQLite's statements; times are text as Django stores them --------------------------
+# --- Functions that SQLite's statements call; times are text as Django stores them --------------------------------
 
 
 def to_stored(moment: datetime) -> str:
-    """The time as Django's SQLite backend stores it: in UTC, without saying so."""
+    """Return the time as Django's SQLite backend stores it: in UTC, without an offset."""
     return str(moment.astimezone(UTC).replace(tzinfo=None))
 
 

@@ -17,7 +17,7 @@ QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # A string of structured fields
 
 
 def sent_key(request: Request) -> str | None:
-    """The key as it was sent: in its header, or in a field of a page's form, which can send no header."""
+    """Return the raw key from its header, or from a page's form, which cannot set headers; None if there is none."""
     key: str | None = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None and isinstance(request.data, QueryDict):
         key = request.data.get("Idempotency-Key")
@@ -25,12 +25,12 @@ def sent_key(request: Request) -> str | None:
 
 
 def parse_idempotency_key(request: Request, values: dict[str, Any]) -> Idempotency | None:
-    """The request's key and a fingerprint of the task it asks for; None where no key was sent.
+    """Return the request's key with a fingerprint of the requested task; None if no key was sent.
 
-    `"k"` and `k` are one key.
+    `"k"` and `k` are the same key.
 
     Raises:
-        Problem: 422 `invalid_idempotency_key`.
+        Problem: 422 `invalid_idempotency_key` if the key is malformed.
     """
     header = sent_key(request)
     if header is None:

@@ -1,4 +1,4 @@
-"""What a task is. Requests reach its rows by `tasks.statements`; the ORM serves schema, admin and tests."""
+"""The task model. Requests reach its rows through `tasks.statements`; the ORM serves migrations, admin and tests."""
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -23,7 +23,7 @@ def _length(field: str, minimum: int, maximum: int) -> models.Q:
 
 
 class NextUpdatedAt(models.Expression):
-    """A time strictly later than the row's `updated_at`, as the statements have it."""
+    """A time strictly later than the row's `updated_at`, by the same SQL as in `tasks.statements`."""
 
     output_field = models.DateTimeField()
 
@@ -32,18 +32,18 @@ class NextUpdatedAt(models.Expression):
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
-    """For operators, migrations and tests: not scoped by owner, so no view may use it."""
+    """Tasks of every user, for operators, migrations and tests: no API view may use it."""
 
     def update(self, **kwargs: Any) -> int:
-        """Moves `updated_at` with every write, as clients were promised."""
+        """Update the rows, and move `updated_at` unless a value for it is given."""
         return super().update(**{"updated_at": NextUpdatedAt(), **kwargs})
 
 
 class Task(models.Model):
-    """One thing one user wants to do."""
+    """One task of one user."""
 
-    # What a client may set. Serializers, statements, a retry's fingerprint, forms and the OpenAPI document follow from
-    # these names and their fields.
+    # What a client may set. Serializers, statements, the idempotency fingerprint, forms and the OpenAPI document are
+    # derived from these names and their fields.
     CLIENT_FIELDS = ("title", "description", "completed")
 
     # `binary` sorts by code point, so that order by title is the same on both databases.
@@ -54,18 +54,17 @@ class Task(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    # What the create that made this task was called, and what it asked for, so that it can be retried.
+    # The key and the fingerprint of the create that made this task, so that the create can be retried.
     idempotency_key = models.CharField(max_length=255, null=True, editable=False, db_collation="binary")
     idempotency_fingerprint = models.CharField(max_length=64, null=True, editable=False)
 
     objects = TaskQuerySet.as_manager()
 
     class Meta:
-        # Serves both orders by created_at, from anywhere in a user's tasks; one on updated_at would make every write
-        # pay for it.
+        # Serves both orders by created_at. An index on updated_at would have to be maintained by every write.
         indexes = [models.Index(fields=["user_id", "created_at", "id"], name="tasks_owner_created")]
         constraints = [
-            # Partial, so that a create without a key does not pay for it.
+            # Partial, so that a create without a key does not have to maintain it.
             models.UniqueConstraint(
                 fields=["user_id", "idempotency_key"],
                 condition=models.Q(idempotency_key__isnull=False),
@@ -90,10 +89,10 @@ class Task(models.Model):
         using: str | None = None,
         update_fields: Iterable[str] | None = None,
     ) -> None:
-        """Move `updated_at` past the row's when the task was there already. A task does not change hands.
+        """Save the task; if it exists already, move `updated_at` past its stored value. The owner cannot be changed.
 
         Raises:
-            ValueError: `user_id` was changed.
+            ValueError: `user_id` differs from the stored one.
         """
         if self._state.adding or force_insert:
             super().save(force_insert=force_insert, using=using, update_fields=update_fields)
@@ -120,11 +119,11 @@ class Task(models.Model):
 
 @cache
 def client_fields() -> "dict[str, models.Field[Any, Any]]":
-    """The fields that a client may set, by their names."""
+    """Return the fields that a client may set, by name."""
     fields = {field.name: field for field in Task._meta.concrete_fields}
     return {name: fields[name] for name in Task.CLIENT_FIELDS}
 
 
 def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The value of each client field of a create: the given one, or the model's default."""
+    """Return a value for each client field: the given one, or the model's default."""
     return {name: values[name] if name in values else field.get_default() for name, field in client_fields().items()}

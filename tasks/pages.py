@@ -1,4 +1,4 @@
-"""What a person sees of tasks in a browser: DRF's browsable API, with templates/tasks/ and static/tasks/."""
+"""The tasks in a browser: DRF's browsable API, with templates/tasks/ and static/tasks/."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ from tasks.statements import TaskRow
 
 Choice = tuple[str, str, bool]
 
-# Beside each field a form has a hidden copy, named with this before: whatever a browser does to a text on its way, it
-# does to both.
+# A form has a hidden copy of each field, whose name begins with this prefix: whatever a browser changes in a text on
+# its way, it changes in both.
 SHOWN_PREFIX = "shown."
-# What was done, from the answer that leads on to the page that says it.
+# Tells the page after a redirect what was done.
 DONE_COOKIE = "todo_done"
 DONE = {
     "create": "The task was created.",
@@ -39,7 +39,7 @@ DONE = {
 
 
 def with_line_feeds(form: QueryDict) -> QueryDict:
-    """The form with lines that end as they were typed: a browser sends each line break as CRLF."""
+    """Return the form with LF line breaks, as they were typed: a browser sends each one as CRLF."""
     typed = QueryDict(mutable=True)
     for name, values in form.lists():
         typed.setlist(name, [value.replace("\r\n", "\n") if isinstance(value, str) else value for value in values])
@@ -47,12 +47,12 @@ def with_line_feeds(form: QueryDict) -> QueryDict:
 
 
 def edited(form: QueryDict, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a form's values that a person edited. What comes back as the page showed it is not to be written."""
+    """Return the values that a person edited; those that came back as the page showed them must not be written."""
     return {name: value for name, value in values.items() if form.getlist(name) != form.getlist(SHOWN_PREFIX + name)}
 
 
 class PageRenderer(BrowsableAPIRenderer):
-    """The browsable API: its forms carry the state they were made from, its list can be filtered and turned over."""
+    """The browsable API, with forms that carry the state they were made from and a list with filters and pages."""
 
     template = "tasks/api.html"
 
@@ -76,7 +76,7 @@ class PageRenderer(BrowsableAPIRenderer):
         return super().render(data, accepted_media_type, renderer_context)
 
     def see_other(self, data: Any, view: Any, response: Any) -> str:
-        """Lead on to the task, or to the list it is gone from: a page that can be loaded again without writing."""
+        """Redirect to the task, or to the list after a delete, so that reloading the page does not write again."""
         done = view.action
         if done == "complete":
             done = "completed" if data["completed"] else "reopened"
@@ -98,7 +98,7 @@ class PageRenderer(BrowsableAPIRenderer):
         return ""
 
     def refused(self, problem: Any, view: Any, request: Any, response: Any) -> Any:
-        """The problem with a form that holds what was sent, to go on from."""
+        """Return the problem with a form that holds what was sent, so that it can be corrected."""
         try:
             sent = request.data
         except APIException:
@@ -119,7 +119,7 @@ class PageRenderer(BrowsableAPIRenderer):
         return problem if serializer is None else ReturnDict(problem, serializer=serializer)
 
     def conflict(self, task: TaskRow, sent: Any, view: Any) -> Any:
-        """The task as it is now with what was sent written over it, and where the two differ."""
+        """Return a serializer of the stored task with the sent values over it, and note where they conflict."""
         values: dict[str, Any] = {}
         if view.action == "update":
             form = view.get_serializer(data=sent)
@@ -132,7 +132,7 @@ class PageRenderer(BrowsableAPIRenderer):
         return view.get_serializer(instance={**task, **values})
 
     def render_form_for_serializer(self, serializer: Any) -> Any:
-        """The form's fields, and hidden beside them a copy of what the page showed."""
+        """Render the form's fields, with hidden copies of what the page showed."""
         fields = super().render_form_for_serializer(serializer)
         if self.shown is None:
             return fields
@@ -152,7 +152,7 @@ class PageRenderer(BrowsableAPIRenderer):
         return loader.render_to_string(self.filter_template, {"elements": [form]})
 
     def get_breadcrumbs(self, request: Any) -> list[tuple[str, str]]:
-        """The list, then what of it is shown; DRF would call each of them by the view's one name."""
+        """Return the list and what is shown of it; DRF would give them all the view's name."""
         words, below = request.path_info.split("/"), reverse("index").rstrip("/")
         names = {3: words[3].capitalize(), 4: f"Task {''.join(words[4:5])}", 5: "".join(words[5:6]).capitalize()}
         return [(names[n], below + escape_uri_path("/".join(words[: n + 1]))) for n in range(3, len(words))]
@@ -175,7 +175,7 @@ class PageRenderer(BrowsableAPIRenderer):
             context["problem"], context["conflicts"] = data, self.conflicts
         context["form"] = self.get_form(context, request, response)
         context["can_delete"] = context["delete_form"] and self.task is not None
-        # DRF's own forms carry no state.
+        # DRF's own forms would write without a condition, so they are left out.
         context["delete_form"] = context["display_edit_forms"] = None
         if request.method == "GET" and request.COOKIES.get(DONE_COOKIE) in DONE:
             context["done"] = DONE[request.COOKIES[DONE_COOKIE]]
@@ -183,9 +183,9 @@ class PageRenderer(BrowsableAPIRenderer):
         return context
 
     def get_form(self, context: Mapping[str, Any], request: Any, response: Any) -> dict[str, Any] | None:
-        """The page's form, as fields and as raw data, with the header that says which state it was made from.
+        """Return the page's form, as fields and raw data, with the header that guards its write.
 
-        None where there is nothing to write: a form without the task would write over what it never showed.
+        None where nothing can be written: a form without the task would overwrite what it never showed.
         """
         for method in ("POST", "PUT", "PATCH"):
             raw = context[f"raw_data_{method.lower()}_form"]
@@ -195,7 +195,7 @@ class PageRenderer(BrowsableAPIRenderer):
             if method == "POST":
                 header, value = "Idempotency-Key", self.get_key(context, request)
             elif method == "PUT":
-                # What was refused was filled in on a page of that state.
+                # A refused form keeps the tag of the page that it was filled in on.
                 header = "If-Match"
                 value = request.META.get("HTTP_IF_MATCH") if response.status_code == 422 else context["tag"]
             fields = context.get(f"{method.lower()}_form")
@@ -203,7 +203,7 @@ class PageRenderer(BrowsableAPIRenderer):
         return None
 
     def get_key(self, context: Mapping[str, Any], request: Any) -> str:
-        """The create's own key where it may have happened or may be sent again, else a new one."""
+        """Return the key that was sent if the create may have happened or may be retried, else a new one."""
         problem = context.get("problem")
         if problem and problem["code"] not in {"idempotency_key_reused", "invalid_idempotency_key"}:
             with suppress(APIException):
@@ -213,7 +213,7 @@ class PageRenderer(BrowsableAPIRenderer):
 
 
 def _filter_links(query: QueryDict) -> list[tuple[str, list[Choice]]]:
-    """For each filter its choices: a label, the query that chooses it, and whether it is chosen now."""
+    """Return each filter with its choices: label, query string, and whether it is chosen now."""
     choices: dict[str, list[tuple[str, str | None]]] = {
         "completed": [("all", None), ("open", "false"), ("completed", "true")],
         "ordering": [(ordering, ordering) for ordering in ORDERINGS],

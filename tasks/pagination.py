@@ -1,4 +1,4 @@
-"""A list's query: its filter, its order, and the keyset cursor that goes on where a page ended."""
+"""The query of a list: filter, order, and the keyset cursor that continues where a page ended."""
 
 import hmac
 import re
@@ -15,14 +15,14 @@ from tasks.statements import TaskRow
 from todo_project.problems import invalid_parameter
 from todo_project.strict import decode_base64url, encode_base64url
 
-MAX_LIMIT = 1000  # Also where none is given: who knows nothing of pages takes the first one for everything.
-MAX_SEARCH = 200  # With a title in the cursor, the longest Link still fits a request line of 8190 bytes.
+MAX_LIMIT = 1000  # Also the default: a client that does not know of pages takes the first one for the whole list.
+MAX_SEARCH = 200  # Even with a title in the cursor, the longest Link fits a request line of 8190 bytes.
 SIGNATURE_BYTES = 32
 ORDERINGS = ("-created_at", "created_at", "-updated_at", "updated_at", "title", "-title")
 
 
 def _get_once(query: QueryDict, name: str) -> str | None:
-    """The parameter's value; twice is 422, since nobody can say which was meant."""
+    """Return the parameter's value, or None; a repeated one is 422, as it is unclear which was meant."""
     values = query.getlist(name)
     if len(values) > 1:
         raise invalid_parameter(name, "repeated", f"{name} was sent more than once.")
@@ -33,12 +33,12 @@ def _get_once(query: QueryDict, name: str) -> str | None:
 
 @lru_cache(maxsize=1)
 def _key(secret: str) -> bytes:
-    """A key of as many bytes as BLAKE2b takes."""
+    """Return the secret as a key of the length that BLAKE2b takes."""
     return blake2b(secret.encode()).digest()
 
 
 class ListQuery(NamedTuple):
-    """What a client asked of its list, checked."""
+    """The validated query of a list."""
 
     owner: str
     limit: int = MAX_LIMIT
@@ -49,10 +49,10 @@ class ListQuery(NamedTuple):
 
     @classmethod
     def parse(cls, owner: str, query: QueryDict) -> "ListQuery":
-        """The query of a request.
+        """Validate the query parameters of a request.
 
         Raises:
-            Problem: 422 `validation_error` for a bad value or one parameter twice, `invalid_cursor` for a cursor
+            Problem: 422 `validation_error` for a bad value or a repeated parameter, `invalid_cursor` for a cursor
                 that was not made for this user, filter and order.
         """
         limit = _get_once(query, "limit")
@@ -78,17 +78,17 @@ class ListQuery(NamedTuple):
         return parsed if cursor is None else parsed._after(cursor)
 
     def _signature(self, payload: bytes) -> bytes:
-        # It binds the cursor to the user, the filter and the order: under any other it does not verify.
+        # Signing the scope binds the cursor to its user, filter and order: with any other it does not verify.
         scope = repr(("tasks.cursor", self.owner, self.completed, self.search, self.ordering)).encode()
         return blake2b(scope + payload, key=_key(settings.SECRET_KEY), digest_size=SIGNATURE_BYTES).digest()
 
     def _after(self, cursor: str) -> "ListQuery":
-        """The same query, from after the task that the cursor names."""
+        """Return the same query, beginning after the task that the cursor names."""
         try:
             signed = decode_base64url(cursor.encode())
             signature, payload = signed[:SIGNATURE_BYTES], signed[SIGNATURE_BYTES:]
             if not hmac.compare_digest(signature, self._signature(payload)):
-                raise ValueError("not our signature")
+                raise ValueError("wrong signature")
         except ValueError:
             detail = "This cursor was not made for this user, filter and order. Start again without it."
             raise invalid_parameter("cursor", "invalid", detail, "invalid_cursor") from None
@@ -96,13 +96,13 @@ class ListQuery(NamedTuple):
         return self._replace(after=(key, task_id))
 
     def _cursor(self, task: TaskRow) -> str:
-        """The cursor of the page after this task."""
+        """Return the cursor of the page that begins after this task."""
         key = self.ordering.removeprefix("-")
         payload = orjson.dumps([task[key], task["id"]])
         return encode_base64url(self._signature(payload) + payload).decode()
 
     def fetch(self) -> tuple[list[TaskRow], str | None]:
-        """One page, and the cursor of the next one if there is more to come."""
+        """Return one page, and the cursor of the next page or None."""
         tasks = statements.page(
             self.owner,
             limit=self.limit + 1,

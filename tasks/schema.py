@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the six endpoints beyond their serializers: a record for each."""
+"""The OpenAPI description of the six endpoints beyond their serializers, as one record for each."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ QUERY = [
 def header(
     name: str, statuses: Iterable[int], description: str, *, required: bool = True, **schema: Any
 ) -> OpenApiParameter:
-    """A header of the answers with these statuses."""
+    """Describe a response header of the answers with these statuses."""
     return OpenApiParameter(
         name,
         {"type": "string", **schema},
@@ -87,7 +87,7 @@ def etag(*statuses: int) -> OpenApiParameter:
     return header("ETag", statuses, "Strong; another after every write.")
 
 
-# The codes of problems, as problems.PROBLEMS has them.
+# The problem codes, from problems.PROBLEMS, that every endpoint may answer, and those of endpoints with a body.
 COMMON_CODES = (
     "bad_request",
     "not_authenticated",
@@ -105,7 +105,7 @@ BODY_CODES = ("parse_error", "payload_too_large", "unsupported_media_type", "val
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One endpoint's contract."""
+    """One endpoint's part of the contract."""
 
     summary: str
     success: int
@@ -171,12 +171,12 @@ class TaskSchema(AutoSchema):
 
     @property
     def successes(self) -> list[int]:
-        """The success, and 304 where a client may have the state already."""
+        """The success status, and 304 if the endpoint takes `If-None-Match` on reads."""
         return [self.endpoint.success, *([304] if IF_NONE_MATCH in self.endpoint.parameters else [])]
 
     @property
     def refusals(self) -> dict[int, list[str]]:
-        """The codes that the endpoint may refuse with, by their status."""
+        """The problem codes that the endpoint may answer, by status."""
         by_status: dict[int, list[str]] = {}
         for code, (status, _) in PROBLEMS.items():
             if code in self.endpoint.refusals:

@@ -1,9 +1,9 @@
-"""What a search looks for: how a word is written for the database.
+"""Search patterns: how a word is written for the database.
 
-PostgreSQL is told every case of each letter, in a regular expression of plain characters and sets of them, so that it
-has nothing to fold itself. Its `upper`, `lower` and `ILIKE` answer otherwise from one provider of collations and one
-version to the next (ß, İ, letters of a newer Unicode), and `lower` of a Σ is one letter within a word and another at
-its end. SQLite's LIKE folds ASCII letters and no others.
+PostgreSQL gets every case of each letter, in a regular expression of plain characters and character sets, so that it
+need not fold case itself. Its `upper`, `lower` and `ILIKE` differ between collation providers and versions (ß, İ,
+letters of a newer Unicode), and `lower` of a Σ depends on whether it ends a word. SQLite's LIKE folds only ASCII
+letters.
 """
 
 import re
@@ -11,31 +11,32 @@ from functools import cache
 
 
 def fold(character: str) -> str:
-    """One character that stands for all cases of this one.
+    """Return one character that stands for all cases of this one.
 
-    They are those of Unicode that are one character: ß is ẞ, and not SS. The way leads over the capital, since that
-    is all that a final sigma and another one have in common. The I of Turkish, with a dot or without, is any other I.
+    Only cases of a single character count: ß matches ẞ, not SS. The character is capitalized first, because the final
+    sigma and the other one share only their capital. The Turkish I, dotted or dotless, matches any other I.
     """
     capital = character.upper()
-    return (capital if len(capital) == 1 else character).lower()[0]  # Of İ it is i and a dot, of others one character.
+    # The lower case of İ is i and a combining dot; of any other character it is one.
+    return (capital if len(capital) == 1 else character).lower()[0]
 
 
 @cache
 def _sets() -> dict[str, str]:
-    """For each character that has several cases the set of them, as a regular expression; made by the first search."""
+    """Map each character that has several cases to a regular expression for all of them; built by the first search."""
     cases: dict[str, str] = {}
-    for character in map(chr, range(0x20000)):  # Beyond are no letters with cases.
+    for character in map(chr, range(0x20000)):  # No character beyond these has cases.
         if not character.lower() == character == character.upper():
             cases[fold(character)] = cases.get(fold(character), "") + character
     return {character: f"[{every}]" for every in cases.values() if len(every) > 1 for character in every}
 
 
 def regex_pattern(word: str) -> str:
-    """A regular expression, for PostgreSQL as for Python, that finds the word in whatever case."""
+    """Return a regular expression, for PostgreSQL and Python alike, that finds the word in any case."""
     sets = _sets()
     return "".join(sets.get(character) or re.escape(character) for character in word)
 
 
 def like_pattern(word: str) -> str:
-    r"""A pattern for LIKE with `\` as its escape that finds the word anywhere."""
+    r"""Return a LIKE pattern, escaped with `\`, that finds the word anywhere."""
     return "%" + re.sub(r"([\\%_])", r"\\\1", word) + "%"

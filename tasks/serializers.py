@@ -1,4 +1,4 @@
-"""Shapes and validation. JSON types are strict: a number is no title, "yes" is no boolean."""
+"""Serializers with strict JSON types: a number is not a title, "yes" is not a boolean."""
 
 from typing import Any, NoReturn
 
@@ -11,18 +11,18 @@ from rest_framework.validators import ProhibitSurrogateCharactersValidator
 from tasks.models import Task
 from tasks.statements import COLUMNS
 
-# Of the members that do not belong there, so many are named: an answer is not to be larger than its request.
+# How many unknown members an error names, so that an answer does not outgrow its request.
 MAX_UNKNOWN = 20
-# What DRF would say of a body in Python's words, or as if it were a field.
+# DRF's own messages would call a body by its Python type, or treat it as a field.
 NOT_AN_OBJECT: dict[str, Any] = dict.fromkeys(("invalid", "null"), "The body is not a JSON object.")
 
-# For the OpenAPI document: a NUL is no text, and blanks, as str.strip() knows them, are no title.
+# Patterns for the OpenAPI document: no NUL in any text, and not only whitespace, as str.strip() has it, in a title.
 NO_NULL = r"^[^\x00]*$"
 NOT_BLANK = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"
 
 
 class ProhibitSurrogates(ProhibitSurrogateCharactersValidator):
-    """DRF's looks at one character after the other: only a text that does hold one is worth that."""
+    """DRF's validator goes through a text character by character; this one first rules out most texts by encoding."""
 
     def __call__(self, value: str) -> None:
         try:
@@ -32,7 +32,7 @@ class ProhibitSurrogates(ProhibitSurrogateCharactersValidator):
 
 
 class StrictCharField(serializers.CharField):
-    """A string, and nothing that could be turned into one; trimmed, and then not empty."""
+    """A JSON string that is not blank; it is trimmed, and other types are not converted."""
 
     default_error_messages = {"max_length": "At most {max_length} characters."}
 
@@ -54,10 +54,10 @@ class StrictCharField(serializers.CharField):
 
 
 class StrictTextField(StrictCharField):
-    """A text that is kept as sent, blanks included."""
+    """A text that is kept as it was sent, including whitespace."""
 
     def __init__(self, *, allow_blank: bool = True, **kwargs: Any) -> None:
-        # DRF is not told of allow_blank: with it a form's empty box would mean "", not null.
+        # allow_blank is kept from DRF: with it, a form's empty textarea would mean "" instead of null.
         style = {"template": "tasks/textarea.html"}
         super().__init__(trim_whitespace=False, **{**kwargs, "style": style})
 
@@ -69,7 +69,7 @@ class StrictTextField(StrictCharField):
 
 
 class StrictBooleanField(serializers.BooleanField):
-    """true or false; a form's checkbox counts too."""
+    """JSON true or false; only forms may send DRF's other spellings."""
 
     default_error_messages = {"invalid": "Must be true or false."}
 
@@ -99,7 +99,7 @@ class TaskInputSerializer(serializers.ModelSerializer[Task]):
         raise NotImplementedError
 
 
-# The statements return tasks in this shape already; it is here for the OpenAPI document.
+# `tasks.statements` returns tasks in this shape already; this class is for the OpenAPI document.
 class TaskSerializer(TaskInputSerializer):
     """A task as it was stored."""
 
@@ -126,14 +126,14 @@ class CompleteSerializer(serializers.Serializer[dict[str, Any]]):
     completed = StrictBooleanField(required=False)
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
-        # A client whose every request is JSON writes nothing as null: axios does, fetch and ky where they are told to.
+        # Some clients send null where they have no body: axios does, and fetch and ky can be told to.
         return super().run_validation({} if data is None else data)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         validated: dict[str, Any] = super().to_internal_value(data)
         unknown = set(data) - set(self.fields)
         if unknown:
-            # A lone surrogate is no Unicode, so no answer can repeat it.
+            # A lone surrogate cannot be encoded as UTF-8, so no answer can repeat it.
             names = [name.encode(errors="replace").decode() for name in sorted(unknown)[:MAX_UNKNOWN]]
             raise serializers.ValidationError(
                 {name: ["Only completed may be sent here."] for name in names}, code="unknown"

@@ -1,7 +1,7 @@
-"""Every statement by which a request reaches a row.
+"""All SQL that requests run on tasks.
 
-Each function takes the owner first and sends exactly one statement, scoped by that owner; a task comes back as a
-dict that is ready for JSON.
+Each function takes the owner first and sends exactly one statement, scoped to that owner. Tasks come back as dicts
+that are ready for JSON.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +17,7 @@ from django.db.models import DateTimeField
 from tasks.dialects import Dialect, dialect_of, to_stored
 from tasks.models import Task, client_fields, with_defaults
 
-# A task as clients see it: the values of COLUMNS by their names, times as RFC 3339 text in UTC with six digits of
-# microseconds.
+# A task as clients see it: the values of COLUMNS by name, times as RFC 3339 text in UTC with six decimals.
 TaskRow = dict[str, Any]
 
 COLUMNS = ("id", *Task.CLIENT_FIELDS, "user_id", "created_at", "updated_at")
@@ -26,7 +25,7 @@ COLUMNS = ("id", *Task.CLIENT_FIELDS, "user_id", "created_at", "updated_at")
 
 @dataclass(frozen=True)
 class Condition:
-    """What must hold of the row for a write to happen: its `updated_at` is one of some, and none of others."""
+    """A condition on a write: the row's `updated_at` is one of `among`, if given, and none of `not_among`."""
 
     among: tuple[str, ...] | None = None
     not_among: tuple[str, ...] = ()
@@ -49,7 +48,7 @@ def page(
     ordering: str = "-created_at",
     after: tuple[str, int] | None = None,
 ) -> list[TaskRow]:
-    """At most `limit` of the owner's tasks, in order, from after the task whose sort key and id are `after`.
+    """Return at most `limit` of the owner's tasks, in order, beginning after the sort key and id in `after`.
 
     `ordering` is `created_at`, `updated_at` or `title`, with `-` for descending; the id breaks ties the same way.
     """
@@ -65,7 +64,7 @@ def page(
         where.append(f"({dialect.contains.format('title')} OR {dialect.contains.format('description')})")
         parameters += [dialect.pattern(search)] * 2
     if after is not None:
-        # A row comparison, which an index on (user_id, key, id) answers from the right place on.
+        # An index on (user_id, key, id) can seek straight to the place that a row comparison names.
         placeholder = "%s" if key == "title" else dialect.timestamp
         where.append(f"({key}, id) {'<' if descending else '>'} ({placeholder}, %s)")
         parameters += after
@@ -79,17 +78,17 @@ def page(
 
 
 def read(owner: str, task_id: int) -> TaskRow | None:
-    """The owner's task of that id."""
+    """Return the owner's task with this id, or None."""
     database = connections[DEFAULT_DB_ALIAS]
     columns = _columns(dialect_of(database))
     return _task(database, f"SELECT {columns} FROM tasks_task WHERE user_id = %s AND id = %s", [owner, task_id])
 
 
 def create(owner: str, values: Mapping[str, Any], *, idempotency: Idempotency | None = None) -> TaskRow | None:
-    """A new task of the owner's; or the one that this idempotency key made, as it is now.
+    """Create a task and return it; a repeated idempotency key returns the task it first created, as it is now.
 
-    A client field that is not among the values has its model's default. None if the key made a task of other values. A
-    create with the same key under way is waited for.
+    A client field missing from the values gets its model's default. Returns None if the key was used with other values.
+    Waits for a concurrent create with the same key.
     """
     database = connections[DEFAULT_DB_ALIAS]
     dialect = dialect_of(database)
@@ -119,25 +118,25 @@ def create(owner: str, values: Mapping[str, Any], *, idempotency: Idempotency | 
 def update(
     owner: str, task_id: int, values: Mapping[str, Any], *, condition: Condition | None = None
 ) -> TaskRow | None:
-    """Write these client fields and keep the others."""
-    # In the order of the declaration, so that the same fields are always the same text.
+    """Write these client fields, keep the others, and return the task; None if no row matched."""
+    # In the order of CLIENT_FIELDS, so that the same fields always give the same SQL to prepare.
     assignments = [f"{name} = %s" for name in Task.CLIENT_FIELDS if name in values]
     return _write(owner, task_id, assignments, _stored(values, connections[DEFAULT_DB_ALIAS]), condition)
 
 
 def toggle(owner: str, task_id: int, *, condition: Condition | None = None) -> TaskRow | None:
-    """Complete an open task, reopen a completed one; two at the same moment both count."""
+    """Flip `completed` and return the task; None if no row matched. Concurrent toggles all take effect."""
     return _write(owner, task_id, ["completed = NOT completed"], [], condition)
 
 
 def delete(owner: str, task_id: int, *, condition: Condition | None = None) -> bool:
-    """Whether there was such a task to delete."""
+    """Delete the task and return whether a row matched."""
     database = connections[DEFAULT_DB_ALIAS]
     where, parameters = _where(owner, task_id, condition, dialect_of(database))
     return bool(_fetch_all(database, f"DELETE FROM tasks_task WHERE {where} RETURNING id", parameters))
 
 
-# --- What they are made of ----------------------------------------------------------------------------------------
+# --- Building and running the SQL ---------------------------------------------------------------------------------
 
 
 def _write(
@@ -155,7 +154,7 @@ def _write(
 
 
 def _where(owner: str, task_id: int, condition: Condition | None, dialect: Dialect) -> tuple[str, list[Any]]:
-    """The one row a write may touch, if it is the owner's and the condition holds of it."""
+    """Return a WHERE clause and its parameters that match the owner's task only while the condition holds."""
     where, parameters = "user_id = %s AND id = %s", [cast(Any, owner), task_id]
     if condition is not None:
         among = dialect.updated_at_among
@@ -170,19 +169,19 @@ def _where(owner: str, task_id: int, condition: Condition | None, dialect: Diale
 
 @cache
 def _columns(dialect: Dialect) -> str:
-    """What a statement returns: each of COLUMNS as JSON has it."""
+    """Return the SQL for COLUMNS, with times formatted as JSON has them."""
     times = {field.name for field in Task._meta.concrete_fields if isinstance(field, DateTimeField)}
     return ", ".join(dialect.rfc3339.format(name) if name in times else name for name in COLUMNS)
 
 
 def _stored(values: Mapping[str, Any], database: BaseDatabaseWrapper) -> list[Any]:
-    """The client fields among the values as the database takes them, in the order of the declaration."""
+    """Return the values of client fields as the database takes them, in the order of CLIENT_FIELDS."""
     return [
         field.get_db_prep_value(values[name], database) for name, field in client_fields().items() if name in values
     ]
 
 
-# The rows as dicts. A display for each, written out of COLUMNS, is twice as quick as dict(zip(...)); a list has 1000.
+# Turns rows into dicts. A dict display generated from COLUMNS is quicker than dict(zip(...)), and a page has many rows.
 _as_tasks: Callable[[list[tuple[Any, ...]]], list[TaskRow]] = eval(  # noqa: S307
     f"lambda rows: [{{{', '.join(f'{name!r}: {name}' for name in COLUMNS)}}} for {', '.join(COLUMNS)} in rows]"
 )
@@ -198,7 +197,7 @@ def _task(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) ->
 
 
 def _fetch_all(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The rows of one statement, in one round trip where the database is PostgreSQL."""
+    """Return the rows of one statement, in one round trip on PostgreSQL."""
     if database.vendor == "postgresql":
         rows: list[tuple[Any, ...]] = cast(Any, database).fetch_all(sql, parameters)
         return rows

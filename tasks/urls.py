@@ -1,4 +1,4 @@
-"""The contract as a table: three rows, six endpoints. A router would add more."""
+"""The three paths of the six endpoints, listed one by one because a router would add others."""
 
 from django.urls import path, register_converter
 
@@ -12,7 +12,7 @@ class TaskIDConverter:
 
     def to_python(self, value: str) -> int:
         if int(value) >= 2**63:
-            raise ValueError(value)  # Django takes this as: no such URL.
+            raise ValueError(value)  # To Django this means that the URL does not match.
         return int(value)
 
     def to_url(self, value: int) -> str:

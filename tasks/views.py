@@ -1,4 +1,4 @@
-"""The six endpoints: HTTP verbs and status codes, no rules."""
+"""The six endpoints. They map HTTP to `tasks.statements`, which hold the rules."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,12 +36,12 @@ class TaskViewSet(GenericViewSet):
 
     @property
     def owner(self) -> str:
-        """Layer 2 of isolation: whose rows the statements touch. The token's subject, never the path."""
+        """Layer 2 of isolation: the user whose rows the SQL touches, taken from the token and never from the path."""
         return self.request.user.subject
 
     @property
     def address(self) -> str:
-        """The request's absolute URL without its query; https where the proxy in front says so."""
+        """The request's absolute URL without its query; https if the proxy in front says so."""
         return f"{self.request.scheme}://{self.request.get_host()}{escape_uri_path(self.request.path)}"
 
     # --- The endpoints --------------------------------------------------------------------------------------------
@@ -101,19 +101,19 @@ class TaskViewSet(GenericViewSet):
             raise self.refusal(task_id, condition)
         return self.represent(task, etag(task))
 
-    # --- What they share ------------------------------------------------------------------------------------------
+    # --- Shared by the endpoints ----------------------------------------------------------------------------------
 
     def get_serializer_class(self) -> type[TaskInputSerializer] | type[CompleteSerializer]:
         return CompleteSerializer if self.action == "complete" else TaskInputSerializer
 
     def validate(self, request: Request) -> dict[str, Any]:
-        """The body's values.
+        """Return the validated values of the body.
 
-        A page's serializer is made for the request, so that an error brings its form along. A program's is one for the
-        whole process, since validation keeps no state there, and making one takes as long as a query.
+        For a page the serializer is made anew, so that an error can show its form again. Programs share one serializer
+        per process: validation keeps no state in it, and making one is slow.
 
         Raises:
-            ValidationError: 422.
+            ValidationError: 422 for a body that is not valid.
         """
         data = request.data
         if isinstance(data, QueryDict) and not data:
@@ -128,7 +128,7 @@ class TaskViewSet(GenericViewSet):
         return values
 
     def represent(self, data: Any, tag: str, headers: dict[str, str] | None = None, status: int = 200) -> Response:
-        """The state with its tag, or 304 for a reader who has it already. Pages carry no tag."""
+        """Return the data with its entity tag, or 304 if a reading client has it already. Pages carry no tag."""
         if self.request.accepted_renderer.format == "api":
             return Response(data, status=status, headers=headers)
         headers = {"ETag": tag, **(headers or {})}
@@ -137,21 +137,21 @@ class TaskViewSet(GenericViewSet):
         return Response(data, status=status, headers=headers)
 
     def refusal(self, task_id: int, condition: Condition | None) -> Exception:
-        """Why a write found no row: there is no such task, or the condition did not hold of it."""
+        """Return why a write matched no row: 404 if there is no such task, 412 if its condition did not hold."""
         current = statements.read(self.owner, task_id) if condition else None
         if current is None:
             return no_such_task()
         detail = "The condition does not hold of the task as it is now."
         return Problem(412, "precondition_failed", detail, headers={"ETag": etag(current)})
 
-    # --- DRF's seams ----------------------------------------------------------------------------------------------
+    # --- Overrides of DRF -----------------------------------------------------------------------------------------
 
     @property
     def default_response_headers(self) -> dict[str, str]:
         """`Allow` on OPTIONS and on 405; DRF would put it on every answer. `Vary` is RequestMiddleware's."""
         return super().default_response_headers if self.action in {None, "metadata"} else {}
 
-    def get_parsers(self) -> Sequence[BaseParser]:  # type: ignore[override]  # `list` is an endpoint here.
+    def get_parsers(self) -> Sequence[BaseParser]:  # type: ignore[override]  # DRF's `list[...]` cannot be written where `list` is an endpoint.
         return parsers_for(getattr(self, "request", None), self.parser_classes)
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
@@ -165,14 +165,14 @@ VALIDATORS = {serializer: serializer() for serializer in (TaskInputSerializer, C
 
 
 def no_such_task() -> NotFound:
-    """The same for a task of somebody else and for one of nobody."""
+    """Return a 404 that is the same for another user's task and for one that does not exist."""
     return NotFound("There is no such task.")
 
 
 def break_reference_cycles(response: Response) -> None:
-    """Part view, request and response once the answer is rendered, so that they are freed at once.
+    """Break the references between view, request and response once rendered, so that they are freed at once.
 
-    Otherwise the garbage collector has to find them, which costs a tenth of the throughput.
+    Otherwise the garbage collector has to find them, which costs throughput.
     """
     context: dict[str, Any] = response.renderer_context  # type: ignore[attr-defined]  # DRF's views set it.
     view, request = context["view"], context["request"]

@@ -1,4 +1,4 @@
-"""The operators' site. What a request asks of its pages is data: an odd one is refused, and is no error of ours."""
+"""The operators' site. Odd input to the admin's pages is refused with 400 or a warning, and never becomes a 500."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class StrictModelAdmin(admin.ModelAdmin):
         if field.removesuffix("__id") in self.get_list_filter(request) and kind in {"exact", "isnull"}:
             return super().lookup_allowed(lookup, value, request)
         self.message_user(request, "The list cannot be filtered like that.", messages.WARNING)
-        raise IncorrectLookupParameters  # Leads to the list as it is.
+        raise IncorrectLookupParameters  # Django then redirects to the unfiltered list.
 
     def response_action(self, request: HttpRequest, queryset: QuerySet, *args: Any) -> HttpResponse | None:
         try:
@@ -44,7 +44,7 @@ class StrictModelAdmin(admin.ModelAdmin):
 
 
 class OperatorSite(admin.AdminSite):
-    """The admin, where it is one page that shows every user's tasks."""
+    """The admin site, whose pages take only input that they offer."""
 
     site_header = site_title = "Todo operators"
     index_title = "This is the one place that shows every user's tasks"

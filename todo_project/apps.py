@@ -3,7 +3,7 @@ from django.db.backends.signals import connection_created
 
 
 class TodoProjectConfig(AppConfig):
-    """Commands and pages, and a look at the database that is connected to."""
+    """The project's commands and pages, and a check of each new database connection."""
 
     name = "todo_project"
 

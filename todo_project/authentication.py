@@ -35,7 +35,7 @@ MAX_COOKIE_TOKEN = 3500  # Browsers drop a cookie over 4 KiB without a word.
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is asking: the token's subject and nothing else, never staff."""
+    """The authenticated caller: the token's subject and nothing else, never staff."""
 
     subject: str
     is_authenticated: ClassVar = True
@@ -54,7 +54,7 @@ class Principal:
 
 
 Key = str | PyJWK  # A shared secret, or a published key.
-# About 15 MB of usual tokens in a process, and three times as much at the most.
+# The two together bound the memory that remembered tokens take in each process.
 REMEMBERED_TOKENS = 10_000
 MAX_REMEMBERED_TOKEN = 2048
 
@@ -64,7 +64,7 @@ _key_set_lock = threading.Lock()
 
 
 def key_set() -> jwks.KeySet:
-    """The process's cache of keys, for the configured address."""
+    """Return this process's cache of the keys published at BETTER_AUTH_JWKS_URL."""
     global _key_set
     with _key_set_lock:
         if _key_set is None or _key_set.url != settings.BETTER_AUTH_JWKS_URL:
@@ -73,7 +73,7 @@ def key_set() -> jwks.KeySet:
 
 
 def invalid(detail: str) -> AuthenticationFailed:
-    """401 `token_invalid`. The log says why too: a wrong secret or issuer of ours refuses everybody."""
+    """Return a 401 `token_invalid`, and log why: a wrong secret or issuer in our settings would refuse everybody."""
     refusals.warning("A token is refused: %s", detail)
     return AuthenticationFailed(detail, "token_invalid")
 
@@ -111,26 +111,26 @@ def verify(raw: bytes) -> Mapping[str, Any]:
 
 
 def _decode_part(part: bytes) -> Mapping[str, Any]:
-    """The JSON object of a token's part.
+    """Decode one part of a token, its header or its claims, from base64url JSON.
 
     Raises:
-        ValueError: it is none, or a member is there twice.
+        ValueError: the part is not a JSON object in base64url, or a member occurs twice.
     """
     members = decode_json(decode_base64url(part))
     if not isinstance(members, dict):
-        raise ValueError("no object")
+        raise ValueError("not a JSON object")
     return MappingProxyType(members)  # It may be remembered, so nobody may change it.
 
 
-# Few headers make up most tokens.
+# Most tokens share a few headers, so decoding is cached.
 _header = lru_cache(maxsize=64)(_decode_part)
 
 
 def _keys_in_force(header: Mapping[str, Any]) -> tuple[Sequence[Key], str, str]:
-    """The keys that may have signed such a token, and the issuer and audience it must then have, "" for any.
+    """Return the keys that may have signed a token with this header, and its required issuer and audience ("" for any).
 
-    The key decides the algorithm, never the token: HS256 goes with our secrets alone, any other with what the published
-    key is listed with.
+    The key decides the algorithm, never the token: HS256 is verified with the shared secrets alone, any
+    other algorithm with the published key that is listed for it.
     """
     algorithm, kid = header.get("alg"), header.get("kid", "")
     if not isinstance(kid, str) or "crit" in header or "b64" in header:  # The two change what a signature covers.
@@ -152,29 +152,29 @@ def _keys_in_force(header: Mapping[str, Any]) -> tuple[Sequence[Key], str, str]:
 
 
 def _claims_signed_with(keys: Sequence[Key], raw: bytes) -> Mapping[str, Any]:
-    """The token's claims if one of these keys signed it.
+    """Return the token's claims if one of these keys signed it.
 
     Raises:
-        ValueError: none of them did.
+        ValueError: none of them did, or the token is malformed.
     """
     find = _claims_signed_by if len(raw) <= MAX_REMEMBERED_TOKEN else _claims_signed_by.__wrapped__
     for key in keys:
         with suppress(InvalidSignatureError):
             return find(key, raw)
-    raise ValueError("not our signature")
+    raise ValueError("wrong signature")
 
 
-# Remembered is that these exact bytes carry a good signature of this very key. Whether the key is still in force, and
-# the token in time and meant for us, is asked on every request; what is refused here is not remembered.
+# The cache remembers only that these exact bytes carry a valid signature by this key. Every request still checks that
+# the key is in force, and the token's times, issuer and audience. A token that is refused here is not remembered.
 @lru_cache(maxsize=REMEMBERED_TOKENS)
 def _claims_signed_by(key: Key, raw: bytes) -> Mapping[str, Any]:
     message, _, signature_part = raw.rpartition(b".")
     signature = decode_base64url(signature_part)
     if isinstance(key, str):
-        good = _HS256.verify(message, key.encode(), signature)
+        valid = _HS256.verify(message, key.encode(), signature)
     else:
-        good = key.Algorithm.verify(message, key.key, signature)
-    if not good:
+        valid = key.Algorithm.verify(message, key.key, signature)
+    if not valid:
         raise InvalidSignatureError
     return _decode_part(message.partition(b".")[2])
 
@@ -197,36 +197,36 @@ def _as_list(audience: object) -> list[object]:
     return audience if isinstance(audience, list) else [audience]
 
 
-# --- DRF's seams ----------------------------------------------------------------------------------------------
+# --- Overrides of DRF -----------------------------------------------------------------------------------------
 
 
 class BetterAuthAuthentication(JWTAuthentication):
-    """`Authorization: Bearer <token>` (RFC 6750), cut as simplejwt's class is; the scheme's case does not matter."""
+    """`Authorization: Bearer <token>` (RFC 6750) by simplejwt's hooks; the scheme is case-insensitive."""
 
     www_authenticate_realm = "todo"
 
     def __init__(self) -> None:
-        """Without simplejwt's look at the user model: nobody here is in that table."""
+        """Skip simplejwt's lookup of the user model: the users of this API have no row there."""
 
     def get_raw_token(self, header: bytes) -> bytes | None:
         scheme, *rest = header.split(None, 1) or [b""]
         if scheme.lower() != b"bearer":
-            return None  # Another scheme, a proxy's own perhaps: not ours to judge.
+            return None  # Another scheme, perhaps a proxy's own, is not this class's to judge.
         token = b"".join(rest).strip()
         if not token:
-            # It meant to sign in: a cookie must not answer in the token's place.
+            # The client meant to send a token, so the sign-in cookie must not stand in for it.
             raise NotAuthenticated
         return token
 
-    def get_validated_token(self, raw_token: bytes) -> Mapping[str, Any]:  # type: ignore[override]  # Claims.
+    def get_validated_token(self, raw_token: bytes) -> Mapping[str, Any]:  # type: ignore[override]  # Plain claims, not simplejwt's Token.
         return verify(raw_token)
 
-    def get_user(self, validated_token: Mapping[str, Any]) -> Principal:  # type: ignore[override]  # No user.
+    def get_user(self, validated_token: Mapping[str, Any]) -> Principal:  # type: ignore[override]  # A Principal, not a Django user.
         return Principal(validated_token["sub"])
 
 
 class SignInCookieAuthentication(BaseAuthentication):
-    """The browsable API's sign-in: the same token, out of a signed cookie, with CSRF enforced."""
+    """The browsable API's sign-in: the same token, read from a signed cookie, with CSRF enforced."""
 
     def authenticate(self, request: Request) -> tuple[Principal, Mapping[str, Any]] | None:
         raw = cookie_token(request)
@@ -235,10 +235,10 @@ class SignInCookieAuthentication(BaseAuthentication):
         try:
             claims = verify(raw)
         except AuthenticationFailed:
-            return None  # A person whose token has ended is a person who has not signed in.
+            return None  # Somebody whose token is refused counts as not signed in.
         check = CSRFCheck(lambda _: HttpResponse())
         check.process_request(request)
-        # Only a form is read for its CSRF token: what else is wrong with a body comes after who may send it.
+        # Only a form's body is read for the CSRF token. Any other body is parsed after its sender has been authorized.
         form = is_form_media_type(request.content_type)
         if reason := check.process_view(request if form else request._request, lambda _: HttpResponse(), (), {}):
             log_csrf_failure(str(reason))
@@ -247,7 +247,7 @@ class SignInCookieAuthentication(BaseAuthentication):
 
 
 def cookie_token(request: HttpRequest | Request) -> bytes | None:
-    """The token in the sign-in cookie, if the cookie is ours; not yet verified."""
+    """Return the token in the sign-in cookie, not yet verified; None if there is none or its signature is wrong."""
     try:
         token = request.get_signed_cookie(SIGN_IN_COOKIE, salt=SIGN_IN_COOKIE)
         return token.encode() if token else None

@@ -1,4 +1,4 @@
-"""Whether the database is one that this code can serve from, and why it could not do what it was asked."""
+"""Checks that this code can serve from its database, and one-line reasons for the log when the database fails."""
 
 import logging
 from sqlite3 import SQLITE_CORRUPT, SQLITE_ERROR, SQLITE_NOTADB
@@ -21,13 +21,13 @@ from django.db.migrations.loader import MigrationLoader
 logger = logging.getLogger(__name__)
 
 INSUFFICIENT_PRIVILEGE = "42501"
-# The classes of SQLSTATE in which PostgreSQL's own message is of the server, the statement or the schema. Any other
+# In these classes of SQLSTATE, PostgreSQL's message is about the server, the statement or the schema. In any other it
 # may quote a row.
 MESSAGE_IS_SAFE = frozenset({"08", "25", "28", "3D", "42", "53", "57", "58"})
 
 
 class WrongDatabase(ImproperlyConfigured, OperationalError):
-    """This database can never serve this code: a start stops, and a request is 503."""
+    """This database can never serve this code: a starting process stops, and a request is answered with 503."""
 
 
 def refuse_wrong_database(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
@@ -40,7 +40,7 @@ def refuse_wrong_database(connection: BaseDatabaseWrapper, **kwargs: Any) -> Non
     if connection.vendor not in {"postgresql", "sqlite"}:
         fault = f"is {connection.display_name}, and this service runs on PostgreSQL or SQLite."
     elif connection.vendor == "postgresql":
-        # A pooler may keep it to itself; then there is nothing to judge by.
+        # A pooler may not report the encoding; then there is nothing to check.
         encoding = connection.connection.info.parameter_status("server_encoding") or "UTF8"
         if encoding != "UTF8":
             fault = f"has the encoding {encoding}. Create it with ENCODING 'UTF8' TEMPLATE template0."
@@ -55,10 +55,9 @@ _migrated = False
 
 
 def is_migrated() -> bool:
-    """Whether every migration of this code is applied. Once one look found them so, no other is taken.
+    """Return whether every migration of this code is applied. Once they are, later calls skip the check.
 
-    Migrations that this code does not know are those of a later release that was rolled back: they do not matter
-    here, and are logged once.
+    Unknown migrations come from a later release that was rolled back; they are logged once and do no harm.
 
     Raises:
         django.db.Error: the database did not answer.
@@ -76,7 +75,7 @@ def is_migrated() -> bool:
 
 
 def _migrations() -> tuple[list[str], list[str]]:
-    """The migrations that the database lacks, and those of our apps that only the database knows."""
+    """Return the migrations that the database lacks, and those of installed apps that only the database knows."""
     loader = MigrationLoader(connection)
     missing = loader.graph.nodes.keys() - loader.applied_migrations.keys()
     unknown = {
@@ -97,7 +96,7 @@ def _not_migrated(missing: list[str]) -> str:
 
 
 def is_refusal(error: Error) -> bool:
-    """Whether the database is away, broken, busy, full, too old, or takes no writes, or none from us."""
+    """Return whether the database is away, broken, busy, full or too old, or takes no writes from this service."""
     cause = error.__cause__ or error
     code = _sqlite_code(cause)
     if getattr(cause, "sqlstate", None) == INSUFFICIENT_PRIVILEGE or code in {SQLITE_CORRUPT, SQLITE_NOTADB}:
@@ -107,9 +106,9 @@ def is_refusal(error: Error) -> bool:
 
 
 def report_unavailable(error: BaseException | None) -> bool:
-    """Log in one line why the database could not do what it was asked; False if that is no fault of the database.
+    """Log in one line why the database failed; return False, and log nothing, if the database is not at fault.
 
-    A statement that the database does not understand is our bug, unless the database is not migrated to this code.
+    A statement that the database does not understand is a bug, unless the database is not migrated to this code.
     """
     if not isinstance(error, Error):
         return False
@@ -136,14 +135,14 @@ def _sqlite_code(cause: BaseException) -> int:
 
 
 def _describe(cause: BaseException) -> str:
-    """The error's class, its SQLSTATE, and its message where that speaks of no row."""
+    """Return the error's class, its SQLSTATE, and its message if that cannot quote a row."""
     kind, state = f"{type(cause).__module__}.{type(cause).__qualname__}", getattr(cause, "sqlstate", None)
     if state is None:
         # psycopg lists one cause for each address it tried; the first says enough.
         message = str(cause).strip().partition("\n")[0]
     else:
         kind += f" (SQLSTATE {state})"
-        message = (cause.diag.message_primary or "") if state[:2] in MESSAGE_IS_SAFE else ""  # type: ignore[attr-defined]  # A psycopg.Error.
+        message = (cause.diag.message_primary or "") if state[:2] in MESSAGE_IS_SAFE else ""  # type: ignore[attr-defined]  # An error with an SQLSTATE is psycopg's.
     return f"{kind} {message[:300]!r}" if message else kind
 
 
@@ -151,16 +150,16 @@ def _describe(cause: BaseException) -> str:
 
 
 def check_at_start() -> None:
-    """Log what is wrong with the database as it is now. One that is away or not migrated may come right: serve.
+    """Log what is wrong with the database now. One that is away or not migrated may recover, so the start goes on.
 
     Raises:
-        ImproperlyConfigured: it can never come right.
+        ImproperlyConfigured: this database can never serve.
     """
     try:
         is_migrated()
     except WrongDatabase:
         raise
-    except NotSupportedError as error:  # Django's word on a version that it does not take.
+    except NotSupportedError as error:  # Django does not support this version of the database.
         raise ImproperlyConfigured(f"The database of DATABASE_URL is too old: {error}") from None
     except Error as error:
         if not report_unavailable(error):

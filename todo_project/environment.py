@@ -1,4 +1,4 @@
-"""What a good value of each variable is, for settings.py, gunicorn.conf.py and `manage.py serve` alike.
+"""Read and check each environment variable, for settings.py, gunicorn.conf.py and `manage.py serve` alike.
 
 A variable that is missing, or that could never work, raises ImproperlyConfigured with one line that names it and says
 what to write. That line repeats no secret, and no address that may have a password in it.
@@ -40,7 +40,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def load_env_file(path: Path) -> None:
-    """Take from a file of NAME=value lines, where there is one, what the environment does not say."""
+    """Load a file of NAME=value lines, if it exists; variables that the environment already has keep their value."""
     try:
         text = path.read_text("utf-8-sig")  # Some editors put a mark before the first line.
     except FileNotFoundError:
@@ -66,7 +66,7 @@ def env(name: str, default: str = "") -> str:
     value = os.environ.get(name, "").strip()
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         raise ImproperlyConfigured(f"{name} has quotes around it that are part of the value: write it without them.")
-    if re.search("[\ud800-\udfff]", value):  # So Python writes bytes that are no text.
+    if re.search("[\ud800-\udfff]", value):  # Python's stand-ins for bytes that are not UTF-8.
         raise ImproperlyConfigured(f"{name} is not UTF-8: write it anew.")
     return value or default
 
@@ -91,7 +91,7 @@ def env_bool(name: str) -> bool:
 
 
 def env_number(name: str, default: int, most: int) -> int:
-    """Return a whole number of at least 1."""
+    """Return a whole number from 1 to `most`."""
     value = env(name, str(default))
     if not (re.fullmatch("[0-9]{1,9}", value) and 1 <= int(value) <= most):
         raise ImproperlyConfigured(f"{name} must be a whole number from 1 to {most}, not {value!r}.")
@@ -107,7 +107,7 @@ def env_rate(name: str) -> str:
 
 
 def shown(value: str) -> str:
-    """Return the value as a message may show it: an address with a password in it is not repeated."""
+    """Return the value as a message may show it; one with @ in it is not repeated, as it may hold a password."""
     return "an address with @ in it" if "@" in value else repr(value)
 
 
@@ -169,7 +169,7 @@ def parse_ipv6(address: str) -> str:
     """Return an address, in brackets or not, in its short form.
 
     Raises:
-        ValueError: it is none, or has a zone (`%eth0`), which nobody sends as Host.
+        ValueError: it is not an IPv6 address, or it has a zone (`%eth0`), which no client sends as Host.
     """
     if "%" in address:
         raise ValueError(address)
@@ -177,7 +177,7 @@ def parse_ipv6(address: str) -> str:
 
 
 def bracketed(host: str) -> str:
-    """Return the host as it stands before a port."""
+    """Return the host as it is written before a port: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -313,13 +313,13 @@ def env_shared_secrets(versioned_name: str, plain_name: str) -> list[str]:
             secrets.append(refuse_public_key(versioned_name, refuse_guessable(versioned_name, secret.strip())))
         return secrets
     if env(plain_name):
-        # Blanks around it are part of it: Better Auth does not trim it either.
+        # Read without trimming: Better Auth does not trim it either, so blanks around it are part of the secret.
         return [refuse_public_key(plain_name, refuse_guessable(plain_name, os.environ[plain_name]))]
     return []
 
 
 def env_secret(name: str) -> str:
-    """Return a secret of this service's own, without blanks around it."""
+    """Return a required secret of this service, without blanks around it."""
     if not env(name):
         raise ImproperlyConfigured(f"{name} is not set: openssl rand -base64 48")
     return refuse_guessable(name, env(name))
@@ -345,7 +345,7 @@ def refuse_public_key(name: str, secret: str) -> str:
 
 # --- The database ---------------------------------------------------------------------------------------------
 
-# Options of Django's own, which it takes out before libpq sees the rest.
+# Django removes these options before it passes the rest to libpq.
 DJANGO_OPTIONS = {"assume_role", "server_side_binding"}
 WHOLE_NUMBER_OPTIONS = {
     "connect_timeout",
@@ -377,7 +377,7 @@ def env_database(name: str) -> dict[str, Any]:
             f"{name} must look like postgresql://user:password@host:5432/name. In user and password write @ as %40, "
             ": as %3A, / as %2F, ? as %3F, # as %23 and % as %25; several hosts are written ?host=a,b&port=5432,5433."
         ) from None
-    # The connection is looked at before each request, so that it may be kept.
+    # Each request checks its connection first, so connections can be kept open.
     config["CONN_MAX_AGE"] = None
     return sqlite_settings(name, config) if scheme[0] == "sqlite" else postgresql_settings(name, config, url)
 
@@ -405,7 +405,7 @@ def postgresql_settings(name: str, config: dict[str, Any], url: str) -> dict[str
         raise ImproperlyConfigured(
             f"{name} must name a database of 1 to 63 characters: postgresql://user:password@host/name"
         )
-    if config["HOST"].startswith("/"):  # A socket's folder, in whose name capitals count.
+    if config["HOST"].startswith("/"):  # The parser lowercases it, but the path of a socket's folder is case-sensitive.
         config["HOST"] = unquote(urlsplit(url).netloc.rpartition("@")[2].partition(":")[0])
     refuse_wrong_options(name, options)
     config["ENGINE"] = "todo_project.postgresql"
@@ -421,7 +421,7 @@ def postgresql_settings(name: str, config: dict[str, Any], url: str) -> dict[str
 
 
 def refuse_wrong_options(name: str, options: dict[str, Any]) -> None:
-    """Let libpq itself judge the options: each connection would fail with one that it does not take."""
+    """Refuse options that libpq would refuse, by asking libpq: otherwise every connection would fail later."""
     from psycopg import pq  # Where SQLite is used, libpq is not loaded.
     from psycopg.conninfo import make_conninfo
 
@@ -439,7 +439,7 @@ def refuse_wrong_options(name: str, options: dict[str, Any]) -> None:
             raise ImproperlyConfigured(f"{name} must have the option {option} only once.")
         if option in WHOLE_NUMBER_OPTIONS and type(value) is not int:
             raise ImproperlyConfigured(f"{name} must have a whole number for the option {option}.")
-    # Nobody listens below /dev/null, so that this ends at once: with a word about an option, or about the socket.
+    # No socket can exist below /dev/null, so this fails at once, with a message about a bad option or about the socket.
     nowhere = {"host": "/dev/null", "hostaddr": "", "port": "5432", "user": "nobody"}
     values = {option: str(value) for option, value in options.items() if option not in DJANGO_OPTIONS}
     connection = pq.PGconn.connect_start(make_conninfo("", **values | nowhere).encode())

@@ -1,4 +1,4 @@
-"""Whether the process answers, and whether its database can serve. Both answer under any host name."""
+"""Liveness and readiness probes. Both answer under any host name."""
 
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -12,14 +12,14 @@ from todo_project.problems import RETRY_AFTER_SECONDS, problem_response
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The process answers. It asks nothing of the database, so that a probe does not keep Neon awake."""
+    """Answer 200 while the process runs. The database is not asked, so that probes do not keep Neon awake."""
     return JsonResponse({"status": "ok"})
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """The database answers too, and is migrated to this code; else 503."""
+    """Answer 200 if the database answers and is migrated to this code, else 503."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 ALGORITHMS = frozenset({"EdDSA", "ES256", "ES512", "RS256", "PS256"})
 TIMEOUT_SECONDS = 3.0
 MAX_BYTES = 256 * 1024
-# After this a cached key is asked for again: one no longer listed is refused, unless the server is away or slow.
+# Older keys are fetched again. A key that is no longer listed is then refused, unless the server is away or slow.
 MAX_AGE_SECONDS = 300.0
-PATIENCE_SECONDS = 0.25  # How long a request waits for news of a key that is cached.
+PATIENCE_SECONDS = 0.25  # How long a request whose key is cached waits for a fetch.
 PAUSE_SECONDS = 1.0
 
 
 class KeyServerUnavailable(Exception):
-    """The keys could not be had, so nothing can be said about the token."""
+    """The keys could not be fetched, so the token can be neither accepted nor refused."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -47,13 +47,13 @@ class _Fetch:
         self.reported = False
 
     def run(self) -> dict[str, PyJWK]:
-        """Fetch the keys, and return them.
+        """Fetch the keys and return them by `kid`.
 
         Raises:
-            OSError, HTTPException, ValueError: there are none to be had; see `_explain`.
+            OSError, HTTPException, ValueError: the fetch failed; `_explain` words it for the log.
         """
         opener = urllib.request.build_opener(_NoRedirect)
-        # Some firewalls turn urllib's own name away.
+        # Some firewalls block urllib's default User-Agent.
         opener.addheaders = [("User-Agent", f"todo-backend/{settings.SPECTACULAR_SETTINGS['VERSION']}")]
         with opener.open(self.url, timeout=TIMEOUT_SECONDS) as response:
             body = b""
@@ -73,7 +73,7 @@ class _Fetch:
 
 
 def _explain(error: Exception) -> str:
-    """What went wrong, for the log. http.client's own words are left out: they may quote the address's query."""
+    """Word a failed fetch for the log. http.client's messages are left out: they may quote the address's query."""
     if isinstance(error, urllib.error.HTTPError):
         target = error.headers.get("Location", "")
         return f"status {error.code}" + (f" to {_without_secrets(target)}" if target else "")
@@ -83,30 +83,32 @@ def _explain(error: Exception) -> str:
 
 
 def _without_secrets(address: str) -> str:
-    """The address without a user, a password or a query."""
+    """Return the address without its user, password, query and fragment."""
     return re.sub(r"[?#].*", "", re.sub(r"//[^/?#]*@", "//", address), flags=re.DOTALL)
 
 
 def usable_keys(document: Any) -> dict[str, PyJWK]:
-    """The signature keys of a JWKS (RFC 7517) by `kid`; what we cannot use is passed over.
+    """Return the signature keys of a JWKS (RFC 7517) by `kid`, skipping those this service cannot use.
 
-    None at all is an answer: an idle Better Auth lists none once the old key's time is over.
+    An empty result is valid: an idle Better Auth lists no key once its last one has expired.
 
     Raises:
-        ValueError: this is no JWKS.
+        ValueError: the document is not a JWKS.
     """
     found: dict[str, PyJWK] = {}
     entries = document.get("keys") if isinstance(document, Mapping) else None
     if not isinstance(entries, list):
-        raise ValueError("no JWKS")
+        raise ValueError("not a JWKS")
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or not isinstance(entry.get("kid"), str):
             continue
-        if "d" in entry:  # A private key that is published is everybody's.
+        if "d" in entry:  # A private key that was published by mistake: anybody may sign with it.
             continue
         try:
             key = PyJWK(entry)
-            key.key = key.Algorithm.prepare_key(key.key)  # Refuses what does not fit, such as another curve.
+            key.key = key.Algorithm.prepare_key(
+                key.key
+            )  # Refuses a key that does not fit its algorithm, such as another curve.
         except (PyJWTError, ValueError, TypeError, LookupError, NotImplementedError):
             continue
         if key.algorithm_name in ALGORITHMS:
@@ -115,7 +117,7 @@ def usable_keys(document: Any) -> dict[str, PyJWK]:
 
 
 class KeySet:
-    """The keys at `url`. At most one fetch runs at a time, and at most one starts in a second."""
+    """The keys published at `url`, cached. At most one fetch runs at a time, and at most one starts per second."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -126,9 +128,10 @@ class KeySet:
         self._failing = False
 
     def get(self, kid: str) -> PyJWK | None:
-        """The key of that name, or None if the server lists none.
+        """Return the key with this `kid`, or None if the server does not list it.
 
-        A cached key is answered at once, also while the server is away; one that is not cached waits for a fetch.
+        A fresh cached key is returned at once. For an old one a fetch is awaited briefly, and the old key is kept if
+        the fetch fails or is slow. A key that is not cached waits for a fetch to end.
 
         Raises:
             KeyServerUnavailable: the key is not cached and the last fetch failed or takes too long.
@@ -148,13 +151,13 @@ class KeySet:
         return key
 
     def _current_fetch(self) -> _Fetch:
-        """The fetch that runs or ended within the last second; else a new one."""
+        """Return the fetch that is running or started within the last second; otherwise start a new one."""
         with self._lock:
             last, now = self._fetch, time.monotonic()
             pause = PAUSE_SECONDS if last is None or last.done.is_set() else 2 * TIMEOUT_SECONDS
             if last is None or now - last.started > pause:
                 last = self._fetch = _Fetch(self.url)
-                # In the context of the request that asks, so that the log carries its id.
+                # Run in this request's context, so that the fetch's log lines carry its id.
                 run = contextvars.copy_context().run
                 threading.Thread(target=run, args=(self._run, last), daemon=True).start()
             return last
@@ -165,13 +168,13 @@ class KeySet:
             if self._failing:
                 logger.info("The keys are there again: %s", _without_secrets(self.url))
             self._failing = False
-        except (OSError, HTTPException, ValueError) as error:  # The keys we have stay.
+        except (OSError, HTTPException, ValueError) as error:  # The cached keys stay.
             self._report(fetch, _explain(error))
         finally:
             fetch.done.set()
 
     def _report(self, fetch: _Fetch, failure: str) -> None:
-        """Log why a fetch failed: one line for each fetch, and so at most one a second."""
+        """Log why a fetch failed, once per fetch and so at most once a second."""
         if not fetch.reported:
             fetch.reported = self._failing = True
             logger.error("No keys from %s: %r", _without_secrets(self.url), failure[:300])

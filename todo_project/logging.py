@@ -13,7 +13,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 @lru_cache(maxsize=1)
 def _second_as_text(at: int) -> str:
-    """Written once for all the lines of a second."""
+    """Return the local time as text, formatted once for all lines of the same second."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
@@ -36,7 +36,7 @@ class LineFormatter(logging.Formatter):
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
     ) -> str:
         lines: list[str] = []
-        seen: set[int] = set()  # A chain of causes may lead back to where it began.
+        seen: set[int] = set()  # A chain of causes may be a loop.
         error: BaseException | None = ei[1]
         while error is not None and id(error) not in seen:
             seen.add(id(error))
@@ -49,14 +49,14 @@ class LineFormatter(logging.Formatter):
 
 
 class Not503(logging.Filter):
-    """Keeps Django's own line of a 503 out: who answers 503 has logged why."""
+    """Drops Django's own log line for a 503: the code that answered 503 has logged the reason."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return getattr(record, "status_code", None) != 503
 
 
 class OncePerSecond(logging.Filter):
-    """Lets each message through once a second, whatever its arguments, so that no client can flood the log."""
+    """Passes each message once a second, whatever its arguments, so that no client can flood the log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,6 +72,6 @@ class OncePerSecond(logging.Filter):
         return due
 
 
-# Why clients are refused, where a wrong setting of ours may be the cause. What a client sent is cut and quoted.
+# Refusals that a wrong setting of this service may have caused. Callers shorten and quote what the client sent.
 refusals = logging.getLogger("todo_project.refusals")
 refusals.addFilter(OncePerSecond())

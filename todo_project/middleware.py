@@ -1,4 +1,4 @@
-"""What happens around every request: its id, its log line, the host check; and the admin's own middleware."""
+"""Middleware: request ids, the request log, shared headers, the host check, CORS, and what only the admin needs."""
 
 import logging
 import random
@@ -28,7 +28,7 @@ HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 
 
 class RequestMiddleware:
-    """Outermost: a request's id, its line in the log, and the headers that every answer has."""
+    """The outermost middleware gives a request its id and log line, and sets the headers that every answer has."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -37,13 +37,15 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
         given = request.META.get("HTTP_X_REQUEST_ID", "")
-        request_id.set(given if SANE_REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}")  # No secret.
+        request_id.set(
+            given if SANE_REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        )  # Not a secret.
         response = self.get_response(request)
 
-        if "X-Content-Type-Options" not in response:  # From outside of SecurityMiddleware.
-            self.security.process_response(request, response)  # type: ignore[arg-type]  # It sets headers alone.
+        if "X-Content-Type-Options" not in response:  # Answered by a middleware outside SecurityMiddleware.
+            self.security.process_response(request, response)  # type: ignore[arg-type]  # It only sets headers.
         response["X-Request-ID"] = request_id.get()
-        for cookie in response.cookies.values():  # Below the path that the service is served at.
+        for cookie in response.cookies.values():  # The service may be mounted below a path.
             cookie["path"] = reverse("index").rstrip("/") + cookie["path"]
         if request.path_info.startswith("/api/"):
             response["Cache-Control"] = "private, no-cache"
@@ -52,7 +54,7 @@ class RequestMiddleware:
             response["Content-Length"] = str(len(response.content))
             if request.method == "HEAD":
                 response.content = b""
-        # The path alone: the query holds search words. Quoted, so that no path can forge a line.
+        # The query stays out, as it holds search words. The path is quoted, so that none can forge a log line.
         log_request(
             "%s %s %d %.1fms",
             quote(request.method or "", safe=""),
@@ -64,13 +66,13 @@ class RequestMiddleware:
 
 
 def log_request(message: str, *values: object) -> None:
-    """Log as `logger.info` does, without its search for the line of code that called it, which nobody reads here."""
+    """Log at INFO without the stack walk by which `logger.info` finds its caller, which this log never shows."""
     if logger.isEnabledFor(logging.INFO):
         logger.handle(logging.LogRecord(logger.name, logging.INFO, "", 0, message, values, None))
 
 
 class ProblemMiddleware:
-    """Makes problems of what Django would answer by itself: a Host that is not ours, and 405."""
+    """Turns two answers that Django makes by itself into problems: 400 for an unknown Host, and 405."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -90,7 +92,7 @@ class ProblemMiddleware:
 
 
 class CORSMiddleware(CorsMiddleware):
-    """CORS where a browser names an origin; `Vary: Origin` is on every answer, and RequestMiddleware's on the API's."""
+    """Skips API requests without an Origin, whose `Vary` RequestMiddleware sets, and logs refused origins."""
 
     def __call__(self, request: HttpRequest) -> Any:
         origin = request.META.get("HTTP_ORIGIN")
@@ -105,9 +107,9 @@ class CORSMiddleware(CorsMiddleware):
 
 
 class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddleware):
-    """Sessions, users and messages in the admin alone: an operator's session is not even read anywhere else.
+    """Sessions, users and messages for the admin alone: an operator's session is not even read anywhere else.
 
-    It is a subclass of the three since Django's checks look for each of them in MIDDLEWARE.
+    It subclasses all three because Django's system checks look for each of them in MIDDLEWARE.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -1,4 +1,4 @@
-"""The pages beside the API: what is here, sign-in and sign-out."""
+"""The pages beside the API: the index, sign-in and sign-out."""
 
 from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -14,14 +14,14 @@ from todo_project.problems import RETRY_AFTER_SECONDS, Problem, wants_html
 
 
 class StaticFiles(StaticFilesStorage):
-    """The addresses of assets, below the path that the service is served at."""
+    """Puts the URLs of assets below the path that the service is mounted at."""
 
     def url(self, name: str | None) -> str:
         return reverse("index").rstrip("/") + super().url(name)
 
 
 def signed_in_subject(request: HttpRequest) -> str | None:
-    """Who has signed in to the pages, as far as the cookie says and the token still holds."""
+    """Return the subject of the sign-in cookie's token; None if there is none or it cannot be verified."""
     raw = cookie_token(request)
     try:
         return verify(raw)["sub"] if raw else None
@@ -35,7 +35,7 @@ def tasks_path(subject: str) -> str:
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """What is here, for people and for programs."""
+    """List the service's addresses, as a page for people and as JSON for programs."""
     links = {
         "tasks": f"{reverse('index')}api/{{user_id}}/tasks",
         "documentation": reverse("docs"),
@@ -58,7 +58,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def login(request: HttpRequest) -> HttpResponse:
-    """Sign in to the browsable API by pasting a token, which is checked as any other."""
+    """Sign in to the browsable API by pasting a token, which is verified like any other."""
     destination = request.POST.get("next") or request.GET.get("next", "")
     error, status = None, 200
     if request.method == "POST":
@@ -88,7 +88,7 @@ def login(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["POST"])
 def logout(request: HttpRequest) -> HttpResponse:
-    """Forget the token."""
+    """Delete the sign-in cookie."""
     response = HttpResponseRedirect(reverse("index"))
     response.delete_cookie(SIGN_IN_COOKIE, samesite="Lax")
     return response

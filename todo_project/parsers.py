@@ -18,14 +18,14 @@ from todo_project.strict import MAX_DEPTH, decode_json
 
 
 def refuse_too_large(context: Mapping[str, Any]) -> None:
-    """413 for a body over the bound."""
+    """Raise a 413 `payload_too_large` if the body has more than MAX_BODY_BYTES."""
     if int(context["request"].META.get("CONTENT_LENGTH") or 0) > settings.MAX_BODY_BYTES:
         detail = f"A body may have at most {settings.MAX_BODY_BYTES} bytes."
         raise Problem(413, "payload_too_large", detail)
 
 
 class JSONParser(BaseParser):
-    """JSON as RFC 8259 has it: UTF-8, finite numbers, no member twice. Anything else is 400."""
+    """Parses JSON (RFC 8259) strictly: UTF-8, finite numbers, no repeated member. Anything else is 400."""
 
     media_type = "application/json"
     renderer_class = JSONRenderer
@@ -54,7 +54,7 @@ class JSONParser(BaseParser):
 
 
 class FormParser(parsers.FormParser):
-    """A form from one of our own pages."""
+    """Parses a form from one of the service's own pages."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         refuse_too_large(parser_context)
@@ -62,7 +62,7 @@ class FormParser(parsers.FormParser):
 
 
 class MultiPartParser(parsers.MultiPartParser):
-    """A multipart form from one of our own pages."""
+    """Parses a multipart form from one of the service's own pages."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         refuse_too_large(parser_context)
@@ -70,6 +70,6 @@ class MultiPartParser(parsers.MultiPartParser):
 
 
 def parsers_for(request: HttpRequest | None, classes: Sequence[type[BaseParser]]) -> list[BaseParser]:
-    """Forms are taken from a browser that signed in to our pages, and never along with a Bearer token."""
+    """Return the parsers for this request. Forms need the sign-in cookie and no Authorization; JSON needs neither."""
     from_page = request is not None and SIGN_IN_COOKIE in request.COOKIES and "HTTP_AUTHORIZATION" not in request.META
     return [parser() for parser in classes if from_page or issubclass(parser, JSONParser)]

@@ -24,8 +24,8 @@ from todo_project.logging import refusals, request_id
 from todo_project.renderers import preferred_media_type
 
 RETRY_AFTER_SECONDS = 1
-MAX_NAME = 50  # A client can invent a member with a longer name than anybody reads.
-# Every `code` there is: its status, and what it tells. /docs shows this table, and `type` points into it.
+MAX_NAME = 50  # A client can invent a member with an arbitrarily long name, which `detail` should not repeat.
+# Every `code` with its status and meaning. /docs shows this table, and a problem's `type` points into it.
 PROBLEMS: dict[str, tuple[int, str]] = {
     "parse_error": (400, "The body is not JSON, not UTF-8, or nested too deep."),
     "bad_request": (400, "The request is malformed, or its Host is not one of ours."),
@@ -54,7 +54,7 @@ DATABASE_AWAY = "The database cannot answer just now. Try again."
 
 
 class Problem(exceptions.APIException):
-    """An error with a status, a code for programs, and where it helps the members or headers at fault."""
+    """An error with a status, a code for programs and, where it helps, the members or headers at fault."""
 
     def __init__(
         self,
@@ -71,17 +71,17 @@ class Problem(exceptions.APIException):
 
 
 def invalid_parameter(name: str, code: str, detail: str, problem: str = "validation_error") -> Problem:
-    """422 for a query parameter that was understood and refused."""
+    """Return a 422 for a query parameter whose value is refused."""
     return Problem(422, problem, detail, [{"parameter": name, "code": code, "detail": detail}])
 
 
 def unavailable(detail: str) -> Problem:
-    """503: something below us is out of reach, and the same request may work in a moment."""
+    """Return a 503 for a backing service that is out of reach; the same request may work in a moment."""
     return Problem(503, "service_unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 def problem_document(status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
-    """The members of RFC 9457 and ours: `code`, `request_id` and, for validation, `errors`."""
+    """Return a document of RFC 9457's members plus `code`, `request_id` and, if there are any, `errors`."""
     document: dict[str, Any] = {
         "type": f"{reverse('docs')}#{code}",
         "title": http.client.responses.get(status, "Error"),
@@ -96,14 +96,14 @@ def problem_document(status: int, code: str, detail: str, errors: list[dict[str,
 
 
 def wants_html(request: HttpRequest) -> bool:
-    """Whether the client would rather have HTML than JSON: the negotiation that an endpoint's answer goes through."""
+    """Return whether the client prefers HTML to JSON, by the same negotiation as for the API's answers."""
     return preferred_media_type(request.META.get("HTTP_ACCEPT", ""), ["application/json", "text/html"]) == "text/html"
 
 
 def problem_response(
     request: HttpRequest, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    """A problem from outside of DRF: a page for who asked for HTML, a problem document for everybody else."""
+    """Return a problem from outside DRF: a page if the client prefers HTML, else a problem document."""
     document = problem_document(status, code, detail)
     if wants_html(request):
         response = render(request, "problem.html", document, status=status)
@@ -128,7 +128,7 @@ CODE_OF_STATUS = {
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponseBase | None:
-    """DRF's exception handler. What it does not know is a bug: it goes on to `server_error`."""
+    """Turn an exception in a DRF view into a problem. None, for one it does not know, leads to `server_error`."""
     from rest_framework.views import set_rollback  # DRF's views import this module, by the settings.
 
     request: Request = context["request"]
@@ -184,7 +184,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
 
 
 def validation_errors(detail: Any, pointer: str = "") -> Iterator[dict[str, str]]:
-    """DRF's nested details as a flat list, each with a JSON pointer (RFC 6901) to the member at fault."""
+    """Yield DRF's nested details one by one, each with a JSON pointer (RFC 6901) to the member at fault."""
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
             below = "" if name == "non_field_errors" else "/" + str(name).replace("~", "~0").replace("/", "~1")
@@ -197,7 +197,7 @@ def validation_errors(detail: Any, pointer: str = "") -> Iterator[dict[str, str]
 
 
 def in_words(error: Mapping[str, str]) -> str:
-    """What is wrong with a member of the body, for the person who reads nothing but this."""
+    """Return one sentence that names the member and its error, for people who read only `detail`."""
     name, detail = error["pointer"][1:].replace("~1", "/").replace("~0", "~"), error["detail"]
     if not name:
         return detail

@@ -1,4 +1,4 @@
-"""Answers: JSON for programs, or a page for who asks for one."""
+"""Content negotiation between JSON and the pages, and the JSON renderer."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +12,7 @@ from rest_framework.request import Request
 
 
 class JSONRenderer(BaseRenderer):
-    """Compact UTF-8 JSON; indented inside a page."""
+    """Renders compact UTF-8 JSON, indented when it is shown inside a page."""
 
     media_type = "application/json"
     format = "json"
@@ -28,11 +28,11 @@ class JSONRenderer(BaseRenderer):
 
 
 def preferred_media_type(accept: str, media_types: Sequence[str]) -> str | None:
-    """Which of the media types an `Accept` prefers (RFC 9110, section 12.5.1); None where it takes none of them.
+    """Return the media type that an `Accept` prefers (RFC 9110, section 12.5.1), or None if it accepts none of them.
 
-    The most specific range that names a type decides its weight, and 0 refuses it. Of equal weights the one that was
-    named more specifically wins, then the earlier of ours. A malformed weight counts as not sent, and other parameters,
-    such as a charset, make no difference.
+    The most specific range that names a type decides its weight, and 0 refuses it. Of equal weights, the type that
+    was named more specifically wins, then the one earlier in `media_types`. A malformed weight counts as not sent, and
+    other parameters, such as a charset, are ignored.
     """
     if accept in {"", "*/*", media_types[0]}:
         return media_types[0]
@@ -59,7 +59,7 @@ class Negotiation(DefaultContentNegotiation):
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         if request.META.get("HTTP_ACCEPT", "*/*") == "*/*":
-            return renderers[0], renderers[0].media_type  # As most programs ask.
+            return renderers[0], renderers[0].media_type  # Most programs send this, so it skips the parsing.
         ours = [renderer.media_type for renderer in renderers]
         media_type = preferred_media_type(request.META.get("HTTP_ACCEPT", ""), ours)
         for renderer in renderers:

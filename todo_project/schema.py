@@ -1,4 +1,4 @@
-"""What the service says of itself: the OpenAPI document, the page at /docs, and what OPTIONS answers."""
+"""The service's description of itself: the OpenAPI document, the page at /docs, and the answer to OPTIONS."""
 
 from functools import cache
 from typing import Any
@@ -40,14 +40,14 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 @cache
 def document() -> dict[str, Any]:
-    """The OpenAPI document; it is made once in a process."""
+    """Return the OpenAPI document, which is generated once per process."""
     schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # Untyped there.
     return schema
 
 
 @require_safe
 def openapi(request: HttpRequest) -> HttpResponse:
-    """The OpenAPI document, for programs."""
+    """Serve the OpenAPI document, for programs."""
     described, below = document(), reverse("index").rstrip("/")
     if below:
         described = {**described, "servers": [{"url": below}]}
@@ -56,7 +56,7 @@ def openapi(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
-    """The OpenAPI document, for people; and what each problem code means."""
+    """Show the OpenAPI document to people, with the meaning of each problem code."""
     problems = [{"code": code, "status": status, "meaning": text} for code, (status, text) in PROBLEMS.items()]
     return render(request, "docs.html", {"problems": problems})
 

@@ -1,6 +1,6 @@
-"""The one settings file: a list of settings. environment.py reads and checks the variables they come from.
+"""Django's settings. environment.py reads and checks the variables that they come from.
 
-A variable that is missing, or that could never work, stops the start, by its name.
+A variable that is missing, or that could never work, stops the start with a message that names it.
 """
 
 from django.core.exceptions import ImproperlyConfigured
@@ -29,7 +29,8 @@ SERVER = env_server()  # For gunicorn.conf.py.
 
 BETTER_AUTH_SECRETS = env_shared_secrets("BETTER_AUTH_SECRETS", "BETTER_AUTH_SECRET")
 BETTER_AUTH_URL = env_better_auth_url("BETTER_AUTH_URL")
-# Where these two were set by their own names they bind every token; from BETTER_AUTH_URL, asymmetric ones only.
+# Set by their own names, issuer and audience are required of every token; derived from BETTER_AUTH_URL, only of
+# asymmetric ones.
 BETTER_AUTH_ISSUER = env_claim("BETTER_AUTH_ISSUER")
 BETTER_AUTH_AUDIENCE = env_claim("BETTER_AUTH_AUDIENCE")
 BETTER_AUTH_JWKS_ISSUER = BETTER_AUTH_ISSUER or (BETTER_AUTH_URL and origin(BETTER_AUTH_URL))
@@ -98,14 +99,14 @@ TEMPLATES = [
 
 DATABASES = {"default": env_database("DATABASE_URL")}
 PREPARED_STATEMENTS = env_choice("PREPARED_STATEMENTS", "auto", "on", "off")
-# How many seconds a request waits for an answer of PostgreSQL. A proxy in front gives up after 60 as a rule, and its
-# client would not see why.
+# How many seconds a request waits for PostgreSQL's answer. A proxy in front usually gives up after 60, and its client
+# would not see why.
 DATABASE_TIMEOUT = env_number("DATABASE_TIMEOUT", 9, 60)
-# Whether every statement goes by Django's cursor, where Sentry, OpenTelemetry and the debug toolbar listen.
+# Whether every statement goes through Django's cursor, where Sentry, OpenTelemetry and the debug toolbar listen.
 STATEMENTS_BY_CURSOR = env_bool("STATEMENTS_BY_CURSOR")
 if DATABASES["default"]["ENGINE"] == "todo_project.postgresql":
     DATABASES["default"]["OPTIONS"] = {
-        "tcp_user_timeout": DATABASE_TIMEOUT * 1000,  # For what the network does not deliver.
+        "tcp_user_timeout": DATABASE_TIMEOUT * 1000,  # For packets that the network drops.
         **DATABASES["default"]["OPTIONS"],
         "prepared_statements": PREPARED_STATEMENTS,
         "by_cursor": STATEMENTS_BY_CURSOR,
@@ -117,7 +118,7 @@ MAX_BODY_BYTES = 256 * 1024
 MAX_DRAINED_BYTES = 4 * 1024 * 1024  # Read to the end, so that the client sees why it was refused.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
-# Where THROTTLE_RATE counts: in each process, for so many users.
+# THROTTLE_RATE is counted here: in each process, for up to MAX_ENTRIES users.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}}
 THROTTLE_RATE = env_rate("THROTTLE_RATE")
 
@@ -156,7 +157,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 CORS_ALLOWED_ORIGINS = env_origins("CORS_ALLOWED_ORIGINS")
-# A wrong address is to be read in the browser as one, and not as "Failed to fetch".
+# CORS covers unknown addresses too, so that a browser shows their 404 and not "Failed to fetch".
 CORS_URLS_REGEX = r"/(?!admin(/|\Z)|login\Z|logout\Z)"
 CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id"]
@@ -172,10 +173,10 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # The admin's sign-in lives under its own path and in the database, so that signing out ends it.
 SESSION_COOKIE_PATH = "/admin/"
-# Names of our own: another Django on the same host has cookies by the usual ones, which reach this service too.
+# Not Django's default names: the cookies of another Django on the same host would reach this service too.
 SESSION_COOKIE_NAME = "todo_session"
 CSRF_COOKIE_NAME = "todo_csrf"
-MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # Has no cookie.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # Needs no cookie of its own.
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_FAILURE_VIEW = "todo_project.problems.csrf_failure"
@@ -192,13 +193,13 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # --- TLS ends at a proxy --------------------------------------------------------------------------------------
 
-# The proxy's word decides the scheme of the links in answers, and whether to redirect. A client that forges it
-# changes its own answers only.
+# This header decides the scheme of the links in answers, and whether to redirect. A client that forges it changes
+# its own answers only.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"(?:^|/)(?:healthz|readyz)$"]  # Also below a path.
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
-# Whether subdomains may be bound and the name put on browsers' preload list is the operator's to decide.
+# HSTS for subdomains and the browsers' preload list are the operator's decision.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # --- Logging: one line a request, without tokens, titles or search words ----------------------------------------

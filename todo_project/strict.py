@@ -1,6 +1,6 @@
-"""Text that has one reading only: JSON for bodies and tokens, base64url for tokens and cursors.
+"""Strict decoders: JSON for bodies and tokens, base64url for tokens and cursors.
 
-What two readers could read differently is refused.
+Input that two decoders could read differently is refused.
 """
 
 import json
@@ -8,14 +8,14 @@ import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
-MAX_DEPTH = 100  # An explicit number: how deep Python's own reader goes differs from version to version.
+MAX_DEPTH = 100  # Explicit, because the depth that Python's own decoder allows differs between versions.
 
 
 def decode_json(data: bytes) -> Any:
-    """Read JSON (RFC 8259): UTF-8, finite numbers, no member twice.
+    """Decode JSON (RFC 8259): UTF-8, finite numbers, no repeated member.
 
     Raises:
-        ValueError: it is not that; JSONDecodeError and UnicodeDecodeError are two of them.
+        ValueError: the data is anything else; JSONDecodeError and UnicodeDecodeError are subclasses.
         RecursionError: its arrays and objects are nested more than MAX_DEPTH deep.
     """
     text = data.decode()
@@ -23,7 +23,7 @@ def decode_json(data: bytes) -> Any:
         raise json.JSONDecodeError("A byte order mark stands before it", text, 0)
     value = _DECODER.decode(text)
     if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return value  # There are not enough of them to be deeper.
+        return value  # Too few brackets to be nested deeper.
     containers = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
         containers = [member for container in containers for member in _members_that_nest(container)]
@@ -47,7 +47,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _integer(text: str) -> int:
     try:
         return int(text)
-    except ValueError:  # Python reads so many digits and no more.
+    except ValueError:  # Python limits the digits of a number that it reads.
         raise ValueError("a number is out of range") from None
 
 
@@ -66,15 +66,15 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse
 
 
 def encode_base64url(data: bytes) -> bytes:
-    """Write base64url without padding (RFC 7515, section 2)."""
+    """Encode as base64url without padding (RFC 7515, section 2)."""
     return urlsafe_b64encode(data).rstrip(b"=")
 
 
 def decode_base64url(text: bytes) -> bytes:
-    """Read base64url in the one spelling that `encode_base64url` gives it.
+    """Decode base64url, accepting only the exact text that `encode_base64url` writes.
 
     Raises:
-        ValueError: it is spelled otherwise, or no base64url at all.
+        ValueError: the text is padded, has stray bits, or is not base64url.
     """
     data = urlsafe_b64decode(text + b"==")
     if encode_base64url(data) != text:

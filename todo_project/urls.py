@@ -1,4 +1,4 @@
-"""Where everything is."""
+"""The URLs of the API, the pages, the probes and the admin, and the handlers of errors outside DRF."""
 
 from django.contrib import admin
 from django.urls import path

@@ -20,7 +20,7 @@ HANGS_UP_OVER_BYTES = 64 * 1024
 
 
 class WSGIRequest(wsgi.WSGIRequest):
-    """Django's, which checks its Host once: the links of an answer ask for it again."""
+    """Django's request, whose Host is validated once: the links of an answer need it again."""
 
     @cached_property
     def _host(self) -> str:
@@ -31,14 +31,14 @@ class WSGIRequest(wsgi.WSGIRequest):
 
 
 class WSGIHandler(wsgi.WSGIHandler):
-    """Django's, with that request."""
+    """Django's handler, which uses this WSGIRequest."""
 
     request_class = WSGIRequest
 
 
 def stop(error: ImproperlyConfigured) -> NoReturn:
     print(f"Configuration: {error}", file=sys.stderr)
-    # gunicorn's APP_LOAD_ERROR: the master stops too, in place of starting the worker again and again.
+    # gunicorn's APP_LOAD_ERROR: the master stops too, instead of restarting the worker again and again.
     raise SystemExit(4)
 
 
@@ -46,14 +46,14 @@ try:
     django.setup(set_prefix=False)
     django_application = WSGIHandler()
     if settings.DATABASES["default"]["ENGINE"] == "todo_project.postgresql":
-        # A request waits so long for the database; a command, such as a migration, as long as it takes.
+        # Set here so that only requests are limited: a command, such as a migration, waits as long as it takes.
         settings.DATABASES["default"]["OPTIONS"]["answer_timeout"] = settings.DATABASE_TIMEOUT
 except ImproperlyConfigured as error:
     stop(error)
 
 
 def check_database() -> None:
-    """Stop where the database can never serve; `gunicorn.conf.py` calls this in each worker."""
+    """Stop the process if the database can never serve; `gunicorn.conf.py` calls this in each worker."""
     from todo_project.database import check_at_start
 
     try:
@@ -71,10 +71,10 @@ def has_utf8_charset(content_type: str) -> bool:
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Serve a request, which may first need a word that Django can read.
+    """Serve a request, after fixing two things that Django cannot handle.
 
-    A chunked body has no length to read by, so it is given one. A Content-Type that is malformed, or in another charset
-    than UTF-8, would break Django before any handler of errors stands: it becomes one that nothing takes.
+    A chunked body has no length, so it is read and given one. A Content-Type that is malformed, or names a charset
+    other than UTF-8, would fail in Django before any error handler runs: it is replaced by one that no parser accepts.
     """
     if ";" in environ.get("CONTENT_TYPE", "") and not has_utf8_charset(environ["CONTENT_TYPE"]):
         environ["CONTENT_TYPE"] = "application/octet-stream"
@@ -88,9 +88,10 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
 
 
 def read_to_the_end(environ: dict[str, Any]) -> None:
-    """Take what a refusal left of a large body, up to 4 MiB.
+    """Read the rest of a large body that was refused, up to MAX_DRAINED_BYTES.
 
-    gunicorn hangs up on more than 64 KiB, and a client or proxy that is still sending then misses the answer.
+    gunicorn hangs up if more than HANGS_UP_OVER_BYTES are left, and a client or proxy that is still sending then
+    misses the answer.
     """
     length, left = environ.get("CONTENT_LENGTH", ""), settings.MAX_DRAINED_BYTES
     if length.isdecimal() and int(length) > HANGS_UP_OVER_BYTES:

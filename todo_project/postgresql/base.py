@@ -1,10 +1,10 @@
-"""Django's PostgreSQL backend with two things more: a statement in one round trip, and an end to waiting.
+"""Django's PostgreSQL backend, with statements in one round trip and a limit on waiting for their answers.
 
 It takes three `OPTIONS` of its own:
 
-`prepared_statements`: "on", "off", or "auto" (the default): where nothing stands between this process and PostgreSQL.
+`prepared_statements`: "on", "off", or "auto" (the default), which prepares them only on a direct connection.
 `by_cursor`: true to send every statement by Django's cursor, for tools that watch statements there.
-`answer_timeout`: the seconds after which a statement without an answer is given up; None, the default, for never.
+`answer_timeout`: the seconds to wait for a statement's answer; None, the default, waits without limit.
 """
 
 import itertools
@@ -32,14 +32,14 @@ Row = tuple[Any, ...]
 
 
 class Connection(psycopg.Connection[Row]):
-    """psycopg's connection, which waits no longer than it is told to, and sends a statement in one round trip."""
+    """A psycopg connection with a limit on waiting, and `fetch_all` to run a statement in one round trip."""
 
     answer_timeout: float | None = None
     _handle: socket.socket | None = None
-    # The name of each statement that is prepared; None where none may be.
+    # The name of each prepared statement by its SQL; None where statements may not be prepared.
     prepared: dict[str, bytes] | None = None
     gave_up = False
-    # Whether the server answered since somebody last looked whether it is there.
+    # Whether a statement was answered since the last call of `has_hung_up`.
     heard_from = False
 
     @cached_property
@@ -54,25 +54,25 @@ class Connection(psycopg.Connection[Row]):
         return poller
 
     def bound(self, seconds: float) -> None:
-        """Let no statement wait longer for its answer.
+        """Limit how long each statement may wait for its answer.
 
-        That takes a handle of our own on the socket: once libpq closes its own, another socket may be given the number.
+        It takes a duplicate of libpq's socket, whose number is not reused when libpq closes its own.
         """
         self.answer_timeout = seconds
         self._handle = socket.socket(fileno=os.dup(self.fileno()))
 
     def has_hung_up(self) -> bool:
-        """Whether the server closed this idle connection.
+        """Return whether the server closed this idle connection.
 
-        A dead idle connection shows as readable: the server's last word, or the end of the stream, waits there. Looking
-        costs no round trip, where asking (`CONN_HEALTH_CHECKS`) costs one on every request. At a request's end, when a
-        statement was answered just now, nobody need look: the next request begins with it.
+        A dead idle connection polls as readable: the server's last message, or the end of the stream, waits there.
+        Polling costs no round trip, whereas `CONN_HEALTH_CHECKS` costs one on every request. When a statement was just
+        answered, at a request's end, the poll is skipped: the next request begins with one.
         """
         heard_from, self.heard_from = self.heard_from, False
         return self.closed or self.gave_up or (not heard_from and bool(self._poller.poll(0)))
 
     def give_up(self) -> None:
-        """End the wait of the thread that waits for an answer: libpq's call returns with an error."""
+        """End another thread's wait for an answer: its call into libpq returns with an error."""
         self.gave_up = True
         if self._handle is not None:
             with suppress(OSError):  # It is closed already.
@@ -84,7 +84,7 @@ class Connection(psycopg.Connection[Row]):
             self._handle.close()
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Wait for an answer to psycopg's own cursor, no longer than `answer_timeout`."""
+        """Wait as psycopg does, but no longer than `answer_timeout`."""
         try:
             return super().wait(gen, interval, timeout or self.answer_timeout)
         except psycopg.OperationalError:
@@ -129,14 +129,14 @@ class Connection(psycopg.Connection[Row]):
             raise
 
     def _prepare_and_execute(self, sql: str, values: Sequence[Buffer | None], names: dict[str, bytes]) -> PGresult:
-        # A name that says which statement: under no circumstances does it stand for another.
+        # The name is a digest of the SQL, so it can never stand for another statement.
         name = b"todo_" + blake2b(sql.encode(), digest_size=16).hexdigest().encode()
         pgconn = self.pgconn
         pgconn.enter_pipeline_mode()
         pgconn.send_prepare(name, _numbered(sql))
         pgconn.send_query_prepared(name, values)
         pgconn.pipeline_sync()
-        # An answer and its end, twice, and the answer to the sync: one round trip for all of them.
+        # Two answers, each followed by its end, and the answer to the sync come back in one round trip.
         prepared, _, executed, _, synced = [self._receive() for _ in range(5)]
         if not (prepared and executed and synced and synced.status == ExecStatus.PIPELINE_SYNC):
             raise psycopg.OperationalError("The server answered otherwise than it was asked.")
@@ -147,7 +147,7 @@ class Connection(psycopg.Connection[Row]):
         return executed
 
     def _receive(self) -> PGresult | None:
-        """What `get_result` returns, which would keep every other thread from running while it waits."""
+        """Return the next result. `get_result` alone would hold the interpreter's lock while it waits."""
         pgconn = self.pgconn
         while pgconn.is_busy():
             poller = select.poll()
@@ -160,8 +160,8 @@ class Connection(psycopg.Connection[Row]):
 class Watch:
     """Gives up the connections that have waited too long, from one thread for all of them.
 
-    libpq's calls wait without end. To wait by ourselves, with a timeout, would let go of the interpreter's lock four
-    times for each statement in place of once.
+    libpq's own calls wait without limit. Waiting in Python with a timeout would release the interpreter's lock several
+    times per statement instead of once.
     """
 
     INTERVAL = 0.5
@@ -173,18 +173,18 @@ class Watch:
         os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self) -> None:
-        """A process that was forked has none of its parent's threads."""
+        """Start afresh in a forked process, which has none of its parent's threads."""
         self._deadlines, self._thread, self._lock = {}, None, threading.Lock()
 
     def begin(self, connection: Connection) -> None:
-        """From now on the connection waits for an answer, at most for its `answer_timeout`."""
+        """Start the connection's `answer_timeout`, if it has one."""
         if connection.answer_timeout is not None:
             if self._thread is None:
                 self._start()
             self._deadlines[connection] = time.monotonic() + connection.answer_timeout
 
     def end(self, connection: Connection) -> None:
-        """The connection waits no more."""
+        """Stop the connection's timeout."""
         self._deadlines.pop(connection, None)
 
     def _start(self) -> None:
@@ -206,7 +206,7 @@ watch = Watch()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's own, whose connections outlive a request and are looked at before the next."""
+    """Django's wrapper, whose connections outlive a request and are checked before the next."""
 
     connection: Connection | None
 
@@ -229,8 +229,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Choose whether statements are prepared.
 
         Behind a pooler in transaction mode that does not carry them, one client could run another's statement without
-        any error, so it is never tried out: a direct connection shows itself by the server's process id being the one
-        it greeted us with, and a pooler that carries them is named by `prepared_statements: on`.
+        any error, so this is never found out by trying. A connection is direct if the server's process id is the one
+        in its greeting; for a pooler that carries prepared statements, set `prepared_statements` to "on".
         """
         super().init_connection_state()
         assert self.connection is not None
@@ -242,7 +242,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.connection.prepared = {} if direct else None
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Django calls this around each request: close what broke, and what the server has closed meanwhile."""
+        """Close a connection that broke or that the server closed; Django calls this around each request."""
         super().close_if_unusable_or_obsolete()
         if self.connection is not None and not self.in_atomic_block and self.connection.has_hung_up():
             self.close()
@@ -250,8 +250,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def fetch_all(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
         """The rows of one statement, which has a `%s` for each parameter, in one round trip.
 
-        Django's cursor sends it where it has to: for who watches it, and as a transaction's first statement, with which
-        psycopg begins the transaction.
+        Django's cursor sends it where it must: for tools that watch the cursor, and for a transaction's first
+        statement, with which psycopg begins the transaction.
 
         Raises:
             django.db.Error: as Django's cursor does.
@@ -287,10 +287,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def _must_prepare_again(error: psycopg.Error, was_prepared: bool) -> bool:
-    """Whether the statement was refused before it ran, since what was prepared is gone, taken, or fits no more."""
+    """Return whether the statement was refused before it ran because its prepared form is lost, taken or outdated."""
     if isinstance(error, errors.DuplicatePreparedStatement):
         return True
-    # A migration changed the result's type: PostgreSQL has no SQLSTATE for that alone, and its message is translated.
+    # A migration changed the result's type. PostgreSQL has no SQLSTATE for just that, and translates the message.
     stale = isinstance(error, errors.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery"
     return was_prepared and (stale or isinstance(error, errors.InvalidSqlStatementName))
 

@@ -11,7 +11,7 @@ PROMISED_HOURS = 24
 
 
 class Command(BaseCommand):
-    """Lets go of the Idempotency-Keys of old tasks; the tasks stay as they are."""
+    """Clears the Idempotency-Keys of old tasks; what clients see of the tasks stays the same."""
 
     help = "Clear the Idempotency-Keys of tasks that were created more than HOURS ago. Run it once a day or so."
 

@@ -14,7 +14,7 @@ from django.http.request import split_domain_port, validate_host
 
 from todo_project.environment import BASE_DIR, Server, env
 
-# Nobody can call an address that stands for all of a machine's.
+# Clients cannot connect to an address that stands for all of a machine's.
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
