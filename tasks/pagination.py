@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from functools import lru_cache
+from functools import cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ def _get_once(query: QueryDict, name: str) -> str | None:
     return values[0] if values else None
 
 
-@lru_cache(maxsize=1)
+@cache
 def _key(secret: str) -> bytes:
     """Return the secret as a key of the length that BLAKE2b takes."""
     return blake2b(secret.encode()).digest()
@@ -77,17 +77,18 @@ class ListQuery(NamedTuple):
         cursor = _get_once(query, "cursor")
         return parsed if cursor is None else parsed._after(cursor)
 
-    def _signature(self, payload: bytes) -> bytes:
+    def _signature(self, payload: bytes, secret: str) -> bytes:
         # Signing the scope binds the cursor to its user, filter and order: with any other it does not verify.
         scope = repr(("tasks.cursor", self.owner, self.completed, self.search, self.ordering)).encode()
-        return blake2b(scope + payload, key=_key(settings.SECRET_KEY), digest_size=SIGNATURE_BYTES).digest()
+        return blake2b(scope + payload, key=_key(secret), digest_size=SIGNATURE_BYTES).digest()
 
     def _after(self, cursor: str) -> "ListQuery":
         """Return the same query, beginning after the task that the cursor names."""
         try:
             signed = decode_base64url(cursor.encode())
             signature, payload = signed[:SIGNATURE_BYTES], signed[SIGNATURE_BYTES:]
-            if not hmac.compare_digest(signature, self._signature(payload)):
+            secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+            if not any(hmac.compare_digest(signature, self._signature(payload, secret)) for secret in secrets):
                 raise ValueError("wrong signature")
         except ValueError:
             detail = "This cursor was not made for this user, filter and order. Start again without it."
@@ -99,7 +100,7 @@ class ListQuery(NamedTuple):
         """Return the cursor of the page that begins after this task."""
         key = self.ordering.removeprefix("-")
         payload = orjson.dumps([task[key], task["id"]])
-        return encode_base64url(self._signature(payload) + payload).decode()
+        return encode_base64url(self._signature(payload, settings.SECRET_KEY) + payload).decode()
 
     def fetch(self) -> tuple[list[TaskRow], str | None]:
         """Return one page, and the cursor of the next page or None."""

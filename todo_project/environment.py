@@ -325,6 +325,11 @@ def env_secret(name: str) -> str:
     return refuse_guessable(name, env(name))
 
 
+def env_former_secrets(name: str) -> list[str]:
+    """Return the secrets that are still taken while this service's own is rotated."""
+    return [refuse_guessable(name, secret) for secret in env_list(name)]
+
+
 def refuse_guessable(name: str, secret: str) -> str:
     """Return the secret if it is neither published nor easy to guess."""
     if len(secret.encode()) < MINIMUM_SECRET_BYTES:

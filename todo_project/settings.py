@@ -13,6 +13,7 @@ from todo_project.environment import (
     env_choice,
     env_claim,
     env_database,
+    env_former_secrets,
     env_number,
     env_origins,
     env_rate,
@@ -45,6 +46,7 @@ if not BETTER_AUTH_SECRETS and not BETTER_AUTH_JWKS_URL:
 # --- Django ---------------------------------------------------------------------------------------------------
 
 SECRET_KEY = env_secret("DJANGO_SECRET_KEY")
+SECRET_KEY_FALLBACKS = env_former_secrets("DJANGO_SECRET_KEY_FALLBACKS")
 HTTPS = env_bool("DJANGO_HTTPS")
 ALLOWED_HOSTS = env_allowed_hosts("DJANGO_ALLOWED_HOSTS")
 

@@ -176,6 +176,18 @@ def test_a_cursor_that_was_tampered_with_is_422(alice: Actor, tasks) -> None:
     assert rows() == before
 
 
+@pytest.mark.promise("P-99")
+def test_a_cursor_of_a_former_secret_is_taken_until_that_is_listed_no_more(alice: Actor, tasks, settings) -> None:
+    cursor = cursor_of(alice)
+    page = alice.get(f"{alice.tasks}?cursor={cursor}").json()
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another-secret-9Xw3Kq7Lz2Mn8Rt4Vb"
+    assert alice.get(f"{alice.tasks}?cursor={cursor}").json() == page
+    assert cursor_of(alice) != cursor
+    settings.SECRET_KEY_FALLBACKS = []
+    assert_problem(alice.get(f"{alice.tasks}?cursor={cursor}"), 422, "invalid_cursor")
+
+
 @pytest.mark.parametrize("cursor", ["", ":", "a", "a:b", "a:b:c", "é", "😀:😀", "0", "%FF%FE", "WzEsMV0:x", "x" * 5000])
 def test_a_cursor_nobody_made_is_422(alice: Actor, milk: Task, cursor: str, django_assert_num_queries) -> None:
     with django_assert_num_queries(0):

@@ -225,6 +225,16 @@ def test_tampered_cookies_are_refused(browser: Client) -> None:
         not_signed_in(browser)
 
 
+@pytest.mark.promise("P-99")
+def test_cookie_of_a_former_secret_is_taken_until_that_is_listed_no_more(settings, browser: Client) -> None:
+    sign_in(browser)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another-secret-9Xw3Kq7Lz2Mn8Rt4Vb"
+    assert browser.get(TASKS).status_code == 200
+    settings.SECRET_KEY_FALLBACKS = []
+    not_signed_in(browser)
+
+
 def test_token_that_has_ended_in_the_cookie_is_not_signed_in(settings, browser: Client) -> None:
     sign_in(browser)
     settings.BETTER_AUTH_SECRETS = ["another-secret-9Xw3Kq7Lz2Mn8Rt4Vb"]

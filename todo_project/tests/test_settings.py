@@ -132,6 +132,10 @@ REFUSED: dict[str, dict[str, list[str]]] = {
         "DJANGO_SECRET_KEY has quotes around it that are part of the value: write it without them.": [f"'{S32}'"],
         "DJANGO_SECRET_KEY is not UTF-8: write it anew.": [f"{S32}\udcff"],
     },
+    "DJANGO_SECRET_KEY_FALLBACKS": {
+        "DJANGO_SECRET_KEY_FALLBACKS must have at least 32 bytes: openssl rand -base64 32": [S32[:31], f"{S32},short"],
+        "DJANGO_SECRET_KEY_FALLBACKS is a well-known or trivial secret: openssl rand -base64 32": ["x" * 64],
+    },
     "DJANGO_ALLOWED_HOSTS": {
         "DJANGO_ALLOWED_HOSTS is not set: the host names this service answers to, with commas between.": ["", " , "],
         "DJANGO_ALLOWED_HOSTS has quotes around it that are part of the value: write it without them.": [
