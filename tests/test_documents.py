@@ -275,6 +275,14 @@ def test_every_link_between_files_resolves() -> None:
     assert seen > 8
 
 
+def test_every_test_that_a_page_names_is_there() -> None:
+    sources = "\n".join((ROOT / name).read_text() for name in files() if name.endswith(".py"))
+    tests = set(re.findall(r"^def (test_\w+)\(", sources, re.M))
+    named = {name: page for page in pages() for name in re.findall(r"`(test_\w+)`", (ROOT / page).read_text())}
+    assert len(named) > 30
+    assert not {name: page for name, page in named.items() if name not in tests}
+
+
 def test_no_page_names_a_place_of_one_machine() -> None:
     own = {str(ROOT), str(Path.home())} - {"/"}
     for page in pages():
