@@ -27,6 +27,9 @@ class Dialect:
     pattern: Callable[[str], str]
 
 
+# A time with microseconds as Django's SQLite backend stores it, for SQLite's GLOB.
+STORED = "????-??-?? ??:??:??." + "[0-9]" * 6
+
 DIALECTS = {
     "postgresql": Dialect(
         now="statement_timestamp()",
@@ -41,7 +44,8 @@ DIALECTS = {
     "sqlite": Dialect(
         now="%s",
         next_updated_at="next_updated_at(updated_at)",
-        rfc3339="rfc3339({})",
+        # Text as Django stores it is rewritten by SQLite itself, any other by the function.
+        rfc3339=f"CASE WHEN {{0}} GLOB '{STORED}' THEN replace({{0}}, ' ', 'T') || 'Z' ELSE rfc3339({{0}}) END",
         timestamp="stored_timestamp(%s)",
         updated_at_among="updated_at_among(updated_at, %s)",
         contains="{} LIKE %s ESCAPE '\\'",
@@ -72,7 +76,7 @@ def to_stored(moment: datetime) -> str:
 
 def from_stored(stored: str) -> datetime:
     moment = datetime.fromisoformat(stored)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def next_updated_at(updated_at: str) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
@@ -491,3 +492,25 @@ def test_gunicorn_serves_without_a_database_and_says_so() -> None:
     finally:
         service.stop()
         service.log_file.unlink()
+
+
+@pytest.mark.promise("P-98")
+def test_sixteen_writers_at_once_and_their_readers_meet_no_503(live: Live) -> None:
+    """On SQLite they wait for their turn."""
+
+    def write_and_read(_: int) -> set[int]:
+        someone = User(live)
+        statuses = set()
+        for _ in range(20):
+            task = f"{someone.tasks}/{someone.create('Milk')['id']}"
+            for method, path, body in [
+                ("PUT", task, {"title": "Bread"}),
+                ("PATCH", f"{task}/complete", {"completed": True}),
+                ("GET", someone.tasks, None),
+                ("DELETE", task, None),
+            ]:
+                statuses.add(someone.request(method, path, body).status)
+        return statuses
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set().union(*pool.map(write_and_read, range(16))) == {200, 204}

@@ -14,6 +14,7 @@ from conftest import rows
 from tasks import pages, pagination, permissions, serializers, statements, views
 from tasks.models import Task
 from tasks.pagination import ORDERINGS
+from tasks.statements import Condition
 
 AFTER = {"title": "b"}
 CALLS: dict[str, Callable[[str, int], Any]] = {
@@ -171,3 +172,24 @@ def test_a_page_from_the_middle_starts_at_its_place_in_the_index(many: int, orde
 def test_a_title_has_the_text_of_the_client_and_not_of_the_statement(db) -> None:
     for title in ("%s", "%", "%(x)s", "' || (SELECT 1) || '", "$1", ":x", "?"):
         assert statements.create("alice", {"title": title, "description": title})["title"] == title
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="PostgreSQL stores times and not text.")
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("2026-11-23 09:00:00.120345", "2026-11-23T09:00:00.120345Z"),
+        ("2026-11-23 09:00:00", "2026-11-23T09:00:00.000000Z"),
+        ("2026-11-23 09:00:00.12345Z", "2026-11-23T09:00:00.123450Z"),
+        ("2026-11-23T09:00:00.120345", "2026-11-23T09:00:00.120345Z"),
+        ("2026-11-23T09:00:00.12345Z", "2026-11-23T09:00:00.123450Z"),
+        ("2026-11-23 11:00:00.120345+02:00", "2026-11-23T09:00:00.120345Z"),
+    ],
+)
+def test_a_time_reads_the_same_in_whatever_way_its_text_was_stored(milk: Task, stored: str, shown: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE tasks_task SET updated_at = %s", [stored])
+    task = statements.read("alice", milk.pk)
+    assert task is not None
+    assert task["updated_at"] == shown
+    assert statements.toggle("alice", milk.pk, condition=Condition(among=(shown,)))
