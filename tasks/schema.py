@@ -39,7 +39,8 @@ CONDITIONS = [
         "If-Match",
         {"type": "string"},
         OpenApiParameter.HEADER,
-        description="The tag you read; 412 and nothing is written if the task has changed since.",
+        description="The tag of the task that you read, from `ETag` or made from its `updated_at`; "
+        "412 and nothing is written if it has changed since.",
     ),
     OpenApiParameter(
         "If-None-Match", {"type": "string"}, OpenApiParameter.HEADER, description="412 if one of these tags is current."
@@ -83,8 +84,13 @@ LOCATION = header("Location", [201], "The new task's address.", format="uri")
 CONTENT_LOCATION = header("Content-Location", [200], "The task's address: the body is what was stored.", format="uri")
 
 
-def etag(*statuses: int) -> OpenApiParameter:
-    return header("ETag", statuses, "Strong; another after every write.")
+# One task's tag can be made from the task, as it stands in a list; a list's tag is opaque.
+TASK_TAG = "Strong; another after every write. It is the task's `updated_at`: its 20 digits, in quotes."
+LIST_TAG = "Strong and opaque; another after every write of its tasks."
+
+
+def etag(*statuses: int, description: str = TASK_TAG) -> OpenApiParameter:
+    return header("ETag", statuses, description)
 
 
 # The problem codes, from problems.PROBLEMS, that every endpoint may answer, and those of endpoints with a body.
@@ -119,7 +125,7 @@ ENDPOINTS = {
         "List your tasks",
         200,
         parameters=[USER_ID, *QUERY, IF_NONE_MATCH],
-        headers=[etag(200, 304), LINK],
+        headers=[etag(200, 304, description=LIST_TAG), LINK],
         refusals=(*COMMON_CODES, "validation_error", "invalid_cursor"),
     ),
     "create": Endpoint(

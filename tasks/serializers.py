@@ -106,7 +106,9 @@ class TaskSerializer(TaskInputSerializer):
     id = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
     user_id = serializers.CharField(max_length=255, help_text="The token's subject.")
     created_at = serializers.DateTimeField(help_text="RFC 3339 in UTC, with microseconds.")
-    updated_at = serializers.DateTimeField(help_text="Strictly increases with every write.")
+    updated_at = serializers.DateTimeField(
+        help_text="Strictly increases with every write. Its 20 digits, in quotes, are the task's ETag."
+    )
 
     class Meta(TaskInputSerializer.Meta):
         fields = COLUMNS

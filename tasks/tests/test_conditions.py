@@ -106,6 +106,50 @@ def test_every_write_makes_another_tag_also_when_the_clock_went_back(alice: Acto
     assert tags == sorted(set(tags))
 
 
+@pytest.mark.promise("P-97")
+def test_a_tag_is_the_digits_of_updated_at_in_every_answer(db, alice: Actor) -> None:
+    def tag(task: Any) -> str:
+        digits = re.sub("[^0-9]", "", task["updated_at"])
+        assert len(digits) == 20
+        return f'"{digits}"'
+
+    def create() -> Any:
+        return alice.post(alice.tasks, {"title": "Milk"}, Idempotency_Key="k")
+
+    path = alice.task(create().json()["id"])
+    complete = path + "/complete"
+    for answer in (
+        create(),
+        alice.put(path, {"title": "Cream"}),
+        create(),
+        alice.patch(complete),
+        alice.patch(complete, {"completed": True}),
+        create(),
+        alice.get(path),
+    ):
+        assert answer["ETag"] == tag(answer.json())
+    for refused in (
+        alice.put(path, {"title": "Butter"}, If_Match='"x"'),
+        alice.patch(complete, If_Match='"x"'),
+        alice.delete(path, If_Match='"x"'),
+    ):
+        assert refused.status_code == 412
+        assert refused["ETag"] == tag(alice.get(path).json())
+
+
+@pytest.mark.promise("P-97")
+@pytest.mark.parametrize("how", WRITES)
+@pytest.mark.parametrize("microsecond", [0, 1, 120_000, 999_999])
+def test_a_task_from_a_list_is_written_without_another_request(
+    alice: Actor, milk: Task, how: str, microsecond: int
+) -> None:
+    Task.objects.filter(pk=milk.pk).update(updated_at=datetime(2026, 1, 30, 5, 1, 2, microsecond, UTC))
+    (listed,) = alice.get(alice.tasks).json()
+    tag = '"' + re.sub("[^0-9]", "", listed["updated_at"]) + '"'
+    before = rows()
+    assert_written(how, write(alice, milk.pk, how, If_Match=tag), before)
+
+
 @pytest.mark.parametrize("microsecond", [0, 1, 120_000, 999_999])
 def test_any_moment_makes_a_tag_that_matches(alice: Actor, milk: Task, microsecond: int) -> None:
     moment = datetime(2026, 1, 30, 5, 1, 2, microsecond, UTC)
