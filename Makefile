@@ -12,6 +12,7 @@ help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/run.stamp .env  ## Serve on http://127.0.0.1:8000 (HOST and PORT change it), with SQLite and fresh secrets
+	@echo "Preparing the database and starting ..."
 	@$(BIN)/python manage.py serve
 
 superuser: $(VENV)/run.stamp .env  ## Make an operator for /admin/
@@ -68,10 +69,11 @@ clean:  ## Remove what the commands above installed; your data and .env stay
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed.")'
+	@echo "Making a virtual environment in $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
-	@echo "Installing what the service needs ..."
+	@echo "Installing what the service needs; the first time this can take a minute ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
@@ -81,10 +83,12 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 	@touch $@
 
 $(VENV)/browser.stamp: $(VENV)/dev.stamp
+	@echo "Installing what the browser tests need ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check playwright==1.65.2
 	@touch $@
 
 $(VENV)/fuzz.stamp: $(VENV)/dev.stamp
+	@echo "Installing schemathesis ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
 	@touch $@
 
@@ -101,6 +105,6 @@ node:
 	@if command -v npm >/dev/null && node -e 'process.exit(+(parseInt(process.versions.node) < 20))'; then \
 		for folder in $(NODE_FOLDERS); do \
 			[ $$folder/node_modules/.package-lock.json -nt $$folder/package-lock.json ] || \
-				(cd $$folder && npm ci --silent --no-audit --no-fund) || exit 1; \
+				(echo "Installing what $$folder needs ..." && cd $$folder && npm ci --silent --no-audit --no-fund) || exit 1; \
 		done; \
 	else echo "No Node 20 or newer: the tests against a real Better Auth server, and of the clients in Node, will be skipped."; fi

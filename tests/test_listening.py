@@ -56,13 +56,18 @@ def test_gunicorn_listens_where_host_says(host: str, shown: str) -> None:
 def test_serve_prints_an_address_and_a_command_that_work(host: str, shown: str) -> None:
     with listening(SERVE, HOST=host, DJANGO_ALLOWED_HOSTS="localhost,127.0.0.1,::1") as service:
         address = f"http://{shown}:{service.port}"
-        first, token, command = service.log.splitlines()[:3]
-        assert first == f"Todo API at {address}, documentation at {address}/docs"
+        first, token, command, last = service.log.splitlines()[:4]
+        assert first == f"Todo API: {address}"
         assert token.startswith("A token for the user demo, for a week: ")
+        assert last == f"Documentation: {address}/docs"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
         assert json.loads(done.stdout)["title"] == "My first task"
-        page = subprocess.run(["curl", "-s", f"{address}/docs"], capture_output=True, text=True, check=True)
+        page = subprocess.run(
+            ["curl", "-s", last.removeprefix("Documentation: ")], capture_output=True, text=True, check=True
+        )
         assert "<title>" in page.stdout
+        # Nothing pushes the four lines out of sight but the log of requests.
+        assert not [line for line in service.log.splitlines()[4:] if " GET " not in line and " POST " not in line]
 
 
 @pytest.mark.promise("P-56")
@@ -74,11 +79,13 @@ def test_serve_says_what_its_address_cannot_do_and_why_there_is_no_token() -> No
         "BETTER_AUTH_URL": "https://app.example.com",
     }
     with listening(SERVE, HOST="0.0.0.0", **variables) as service:
-        assert service.log.splitlines()[1:4] == [
+        assert service.log.splitlines()[1:5] == [
             "That address is answered with 400 until 127.0.0.1 is in DJANGO_ALLOWED_HOSTS.",
             "That address only redirects to https, since DJANGO_HTTPS is true: it needs a proxy in front.",
             "There is no token to print, since BETTER_AUTH_SECRET is not set: sign in to your frontend, and take "
-            "the one that Better Auth gives there (authClient.token(), or GET /api/auth/token).",
+            "the one that Better Auth shows there, at https://app.example.com/api/auth/token "
+            "(authClient.token() in code).",
+            f"Documentation: {service.log.splitlines()[0].removeprefix('Todo API: ')}/docs",
         ]
         assert "curl" not in service.log
         assert service.request("GET", "/docs").status == 400

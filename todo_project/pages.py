@@ -1,5 +1,9 @@
 """The pages beside the API: the index, sign-in and sign-out."""
 
+import sys
+from pathlib import Path
+
+from django.conf import settings
 from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
@@ -10,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from rest_framework.exceptions import AuthenticationFailed
 
 from todo_project.authentication import MAX_COOKIE_TOKEN, SIGN_IN_COOKIE, cookie_token, set_sign_in_cookie, verify
+from todo_project.environment import better_auth_jwks_url
 from todo_project.problems import RETRY_AFTER_SECONDS, Problem, wants_html
 
 
@@ -55,6 +60,22 @@ def index(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def better_auth_token_page() -> str:
+    """Return the address at which Better Auth shows a token to somebody who is signed in to the frontend."""
+    keys = better_auth_jwks_url(settings.BETTER_AUTH_URL)
+    return f"{keys.removesuffix('jwks')}token" if keys else "/api/auth/token"
+
+
+def issue_token_command() -> str | None:
+    """Return the command that prints a token, as it is typed in the project's root; None without a shared secret."""
+    if not settings.BETTER_AUTH_SECRETS:
+        return None
+    # `make run` keeps its interpreter within the project.
+    own = Path(sys.executable).is_relative_to(settings.BASE_DIR)
+    python = Path(sys.executable).relative_to(settings.BASE_DIR) if own else "python"
+    return f"{python} manage.py issue_token demo"
+
+
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def login(request: HttpRequest) -> HttpResponse:
@@ -77,7 +98,8 @@ def login(request: HttpRequest) -> HttpResponse:
             response: HttpResponse = HttpResponseRedirect(destination)
             set_sign_in_cookie(response, raw, claims)
             return response
-    response = render(request, "login.html", {"error": error, "next": destination}, status=status)
+    hint = {"command": issue_token_command(), "token_page": better_auth_token_page()}
+    response = render(request, "login.html", {"error": error, "next": destination, **hint}, status=status)
     if status == 503:
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     elif status == 401:

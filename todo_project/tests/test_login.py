@@ -1,6 +1,9 @@
 """Signing in to the pages: a pasted token in a signed cookie, with CSRF enforced."""
 
+import re
+import sys
 import time
+from html import unescape
 from http.cookies import Morsel
 from urllib.parse import quote
 
@@ -12,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from conftest import Actor, assert_problem, rows, sign
 from tasks.models import Task
 from todo_project.authentication import MAX_COOKIE_TOKEN, SIGN_IN_COOKIE
-from todo_project.tests.environment import load
+from todo_project.tests.environment import BASE_DIR, configure, load
 
 pytestmark = pytest.mark.django_db
 HTML = {"Accept": "text/html"}
@@ -49,6 +52,45 @@ def not_signed_in(browser: Client) -> None:
         assert browser.post(TASKS, {"title": "Milk"}, headers={"X-CSRFToken": csrf(browser)}).status_code in {401, 415}
     assert len(queries) == 0
     assert rows() == before
+
+
+# --- Where a token comes from ---------------------------------------------------------------------------------
+
+
+def hint(browser: Client) -> str:
+    page = browser.get("/login").content.decode()
+    return unescape(re.sub(r"\s+", " ", page.rpartition("</form>")[2]))
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "python"),
+    [
+        (str(BASE_DIR / ".venv" / "bin" / "python"), ".venv/bin/python"),
+        ("/usr/local/bin/python3.13", "python"),
+        (str(BASE_DIR) + "-other/.venv/bin/python", "python"),
+    ],
+)
+def test_with_the_shared_secret_the_page_names_the_command_that_prints_a_token(
+    browser: Client, monkeypatch, interpreter: str, python: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", interpreter)
+    assert f"<code>{python} manage.py issue_token demo</code> prints one" in hint(browser)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"BETTER_AUTH_URL": "https://app.example.com"}, "https://app.example.com/api/auth/token"),
+        ({"BETTER_AUTH_URL": "https://app.example.com/auth/"}, "https://app.example.com/auth/token"),
+        ({"BETTER_AUTH_JWKS_URL": "https://app.example.com/keys"}, "/api/auth/token"),
+    ],
+)
+def test_without_a_shared_secret_the_page_says_where_the_frontend_shows_a_token(
+    browser: Client, settings, given: dict[str, str], shown: str
+) -> None:
+    configure(settings, BETTER_AUTH_SECRET="", **given)
+    assert f"Sign in to your frontend; <code>{shown}</code> then shows it there" in hint(browser)
+    assert "issue_token" not in hint(browser)
 
 
 # --- Signing in -----------------------------------------------------------------------------------------------
