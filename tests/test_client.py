@@ -1,6 +1,6 @@
-"""A TypeScript client, its types generated from the committed OpenAPI document, at work against the live server.
+"""The frontend's client, its types generated from the committed OpenAPI document, at work against the live server.
 
-client/client.ts is what the README shows; client/types.ts fails to compile where a type is not true.
+client/types.ts fails to compile where a type is not true.
 """
 
 import json
@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from django.conf import settings
 
 from conftest import sign
 from tests.better_auth.client import BetterAuthServer, why_unavailable
-from tests.live import ROOT, Live
+from tests.live import ROOT, Live, User, live
 
 CLIENT = ROOT / "tests" / "client"
+SOURCE = ROOT / "examples" / "frontend" / "src" / "client.ts"
 DOCUMENT = ROOT / "specs" / "002-backend-foundation" / "contracts" / "openapi.yaml"
 
 
@@ -27,6 +29,7 @@ def why_no_client() -> str | None:
     """What is missing before the client can be made, to say in a skipped test; None: nothing."""
     wanted: dict[str, str] = json.loads((CLIENT / "package.json").read_text())["dependencies"]
     for name, pin in wanted.items():
+        pin = pin.rpartition("@")[2]  # Behind the name that it has in the registry, where that is another one.
         manifest = CLIENT / "node_modules" / name / "package.json"
         if not manifest.is_file() or json.loads(manifest.read_text())["version"] != pin:
             return f"{name} {pin} is not installed (run npm ci in tests/client)"
@@ -49,34 +52,69 @@ def node(folder: Path, script: str, *arguments: str, **variables: str) -> subpro
     )
 
 
-def compiled(folder: Path, document: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Types from the document, then the client and its program in strict mode, all in a folder of their own."""
-    for file in [*CLIENT.glob("*.ts"), CLIENT / "tsconfig.json", CLIENT / "package.json"]:
+def compiled(
+    folder: Path, document: Path, *options: str, compiler: str = "typescript"
+) -> subprocess.CompletedProcess[str]:
+    """Types from the document, then the client and its programs in strict mode, all in a folder of their own."""
+    for file in [SOURCE, *CLIENT.glob("*.ts"), CLIENT / "tsconfig.json", CLIENT / "package.json"]:
         shutil.copy(file, folder)
     (folder / "node_modules").symlink_to(CLIENT / "node_modules")
     generator = "node_modules/openapi-typescript/bin/cli.js"
     generated = node(folder, generator, str(document), "--output", "todo-api.d.ts")
     assert generated.returncode == 0, generated.stderr
-    return node(folder, "node_modules/typescript/bin/tsc", *options)
+    return node(folder, f"node_modules/{compiler}/bin/tsc", *options)
+
+
+@pytest.fixture(scope="module")
+def better_auth() -> Iterator[BetterAuthServer]:
+    with BetterAuthServer.start("hs256", settings.BETTER_AUTH_SECRETS[0]) as server:
+        yield server
 
 
 @pytest.mark.promise("P-76", "P-95")
-def test_the_client_compiles_and_works_with_a_real_token(tmp_path: Path, live: Live) -> None:
-    """Sign up, create twice with one key, list over pages, conflict on a stale tag, complete twice, delete, 404."""
+@pytest.mark.parametrize("compiler", ["typescript", "typescript-7"])
+@pytest.mark.parametrize("resolution", ["nodenext", "bundler"])
+def test_the_client_compiles_and_works_with_a_real_token(
+    tmp_path: Path, live: Live, better_auth: BetterAuthServer, compiler: str, resolution: str
+) -> None:
+    """Renew a token, create twice with one key, list over pages, conflict on a stale tag, complete, delete, 404."""
+    module = "esnext" if resolution == "bundler" else resolution
+    made = compiled(tmp_path, DOCUMENT, "--module", module, "--moduleResolution", resolution, compiler=compiler)
+    assert made.returncode == 0, made.stdout
+    ann = better_auth.sign_up(f"{compiler}-{resolution}@example.com")
+    done = node(
+        tmp_path,
+        "out/run.js",
+        TODO_URL=live.url,
+        AUTH_URL=better_auth.base_url,
+        SESSION=ann.bearer_token,
+        USER_ID=ann.user_id,
+        EXPIRED_TOKEN=sign(ann.user_id, exp=int(time.time()) - 3600),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize(("rate", "waits"), [("1/second", True), ("1/minute", False)])
+def test_the_client_waits_as_long_as_retry_after_says_if_that_is_not_long(
+    tmp_path: Path, rate: str, waits: bool
+) -> None:
     made = compiled(tmp_path, DOCUMENT)
     assert made.returncode == 0, made.stdout
-    with BetterAuthServer.start("hs256", settings.BETTER_AUTH_SECRETS[0]) as better_auth:
-        ann = better_auth.sign_up("ann@example.com")
-        done = node(
-            tmp_path,
-            "out/run.js",
-            TODO_URL=live.url,
-            AUTH_URL=better_auth.base_url,
-            SESSION=ann.bearer_token,
-            USER_ID=ann.user_id,
-            EXPIRED_TOKEN=sign(ann.user_id, exp=int(time.time()) - 3600),
-        )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    with live(THROTTLE_RATE=rate, WEB_CONCURRENCY="1") as service:
+        done = node(tmp_path, "out/throttled.js", TODO_URL=service.url, TOKEN=sign("ann"), USER_ID="ann")
+        listed = User(service, "ann")
+        time.sleep(waits)
+        titles = [task["title"] for task in listed.list()] if waits else ["Milk"]
+    assert (done.returncode, done.stderr) == (0, "")
+    again, with_tag = json.loads(done.stdout)
+    if waits:
+        assert "code" not in again
+        assert 1 <= again["waited"] < 3
+        assert titles == ["Bread", "Milk"]
+    else:
+        assert (again["code"], again["retryAfter"] > 50, again["waited"] < 1) == ("throttled", True, True)
+    # Sent again by itself, a write that was done after all would look like a conflict.
+    assert (with_tag["code"], with_tag["retryAfter"] >= 1, with_tag["waited"] < 1) == ("throttled", True, True)
 
 
 @pytest.mark.promise("P-76")

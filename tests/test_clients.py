@@ -1,6 +1,6 @@
 """The clients that people have, each as its guide shows it, at work against the live server.
 
-fetch, axios and ky run in Node, by client/clients.mjs; openapi-fetch has test_client.py.
+fetch, axios, ky and openapi-fetch run in Node, by client/clients.mjs.
 """
 
 import json
@@ -70,7 +70,10 @@ IN_PYTHON = {"requests": by_requests, "httpx": by_httpx, "curl": by_curl}
 needs_node = pytest.mark.skipif(MISSING is not None, reason=f"No client in Node was tried: {MISSING}.")
 
 
-@pytest.fixture(params=[*IN_PYTHON, *(pytest.param(name, marks=needs_node) for name in ("fetch", "axios", "ky"))])
+IN_NODE = ["fetch", "axios", "ky", "openapi-fetch"]
+
+
+@pytest.fixture(params=[*IN_PYTHON, *(pytest.param(name, marks=needs_node) for name in IN_NODE)])
 def send(request: pytest.FixtureRequest, user: User) -> Iterator[Send]:
     """Sends one request as the user, by each of the clients."""
 

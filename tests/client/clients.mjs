@@ -1,6 +1,7 @@
 // Sends what tests/test_clients.py asks for, one request a line, by the client that it names.
 import axios from "axios";
 import ky from "ky";
+import createClient from "openapi-fetch";
 import { createInterface } from "node:readline";
 
 // As frontends have it: every request says that it is JSON, also one without a body.
@@ -19,6 +20,11 @@ const clients = {
   async axios({ method, url, headers, body }) {
     const response = await instance({ method, url, headers, data: body }).catch((error) => error.response);
     return { status: response.status, headers: { ...response.headers }, body: response.data || null };
+  },
+  async "openapi-fetch"({ method, url, headers, body }) {
+    const { origin, pathname } = new URL(url);
+    const { data, error, response } = await createClient({ baseUrl: origin }).request(method, pathname, { headers, body });
+    return { status: response.status, headers: Object.fromEntries(response.headers), body: data ?? (error || null) };
   },
   async ky({ method, url, headers, body }) {
     return read(await ky(url, { method, headers, json: body }).catch((error) => error.response));

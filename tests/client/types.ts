@@ -1,6 +1,6 @@
 // Compiled and never run: a type that does not say what the API does fails to compile here.
-import type { Filter, Problem, Task, TaskInput, Todo } from "./client.js";
-import type { components, operations } from "./todo-api.js";
+import type { Filter, Problem, Task, TaskInput, TodoClient, TodoError } from "./client.js";
+import type { components, operations } from "./todo-api.d.ts";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 type Is<T extends true> = T;
@@ -94,22 +94,26 @@ export type Assertions = [
 ];
 
 // What a careless call would get wrong does not compile.
-export async function mistakes(todo: Todo): Promise<void> {
-  const path = { user_id: "ann", task_id: 1 };
-  const { data, error } = await todo.GET("/api/{user_id}/tasks/{task_id}", { params: { path } });
-  // @ts-expect-error There may be no task.
-  data.title;
-  if (error) return;
+export async function mistakes(todo: TodoClient, error: TodoError): Promise<void> {
+  const task = await todo.read(1);
   // @ts-expect-error The description may be null.
-  data.description.length;
+  task.description.length;
   // @ts-expect-error PUT needs a title.
-  await todo.PUT("/api/{user_id}/tasks/{task_id}", { params: { path }, body: { completed: true } });
+  await todo.update(task, { completed: true });
+  // @ts-expect-error A write needs the task that was seen, not its id alone.
+  await todo.delete(task.id);
+  // @ts-expect-error A create needs a key.
+  await todo.create({ title: "Milk" });
   // @ts-expect-error A title is no number.
-  await todo.POST("/api/{user_id}/tasks", { params: { path }, body: { title: 1 } });
+  await todo.create({ title: 1 }, "key");
   // @ts-expect-error There is no such order.
-  await todo.GET("/api/{user_id}/tasks", { params: { path, query: { ordering: "id" } } });
+  await todo.page({ ordering: "id" });
   // @ts-expect-error A word is no boolean.
-  await todo.PATCH("/api/{user_id}/tasks/{task_id}/complete", { params: { path }, body: { completed: "yes" } });
+  await todo.complete(task, "yes");
   // @ts-expect-error A code that does not exist.
-  if ((await todo.DELETE("/api/{user_id}/tasks/{task_id}", { params: { path } })).error?.code === "conflict") return;
+  if (error.code === "conflict") return;
+  // @ts-expect-error There is no such field.
+  error.fields.name;
+  // @ts-expect-error The answer may be one of something in between, without a problem.
+  error.problem.request_id;
 }
