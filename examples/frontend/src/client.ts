@@ -103,7 +103,7 @@ export function todoClient(baseUrl: string, userId: string, freshToken: () => Pr
     },
     // With the task that you have, nothing is sent back if that is still the current one.
     async read(id: number, known?: Task): Promise<Task> {
-      const headers = known ? { "If-None-Match": etag(known) } : {};
+      const headers: Record<string, string> = known ? { "If-None-Match": etag(known) } : {};
       return (await send("GET", `${tasksUrl}/${id}`, { headers })).data ?? known;
     },
     // Update and delete write only what was seen: if `task` has changed since, the error's code is "precondition_failed".
