@@ -97,7 +97,8 @@ $(VENV)/fuzz.stamp: $(VENV)/dev.stamp
 	@umask 077 && $(PYTHON) -c 'import secrets; print("\n".join(["DATABASE_URL=sqlite:///db.sqlite3", \
 		"BETTER_AUTH_SECRET=" + secrets.token_urlsafe(32), "DJANGO_SECRET_KEY=" + secrets.token_urlsafe(48), \
 		"DJANGO_ALLOWED_HOSTS=localhost,127.0.0.1,[::1]", \
-		"CORS_ALLOWED_ORIGINS=http://localhost:3000,http://localhost:5173"]))' > .env.new && mv .env.new .env
+		"CORS_ALLOWED_ORIGINS=" + ",".join(f"http://{host}:{port}" for port in (3000, 5173) \
+		for host in ("localhost", "127.0.0.1"))]))' > .env.new && mv .env.new .env
 	@echo "Wrote .env with fresh secrets."
 
 .PHONY: node
