@@ -3,10 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NODE_FOLDERS := tests/better_auth tests/client
+NODE_FOLDERS := tests/better_auth tests/client examples/frontend
 
 .DEFAULT_GOAL := help
-.PHONY: help run superuser test check lint types schema browser fuzz faults pooled bench clean
+.PHONY: help run frontend superuser test check lint types schema browser fuzz faults pooled bench clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,14 @@ help:  ## List the commands
 run: $(VENV)/run.stamp .env  ## Serve on http://127.0.0.1:8000 (HOST and PORT change it), with SQLite and fresh secrets
 	@echo "Preparing the database and starting ..."
 	@$(BIN)/python manage.py serve
+
+frontend: $(VENV)/run.stamp .env  ## A frontend to copy from, with sign-up, on http://localhost:5173 (needs Node 20.19 or newer)
+	@node -e 'const [major, minor] = process.versions.node.split(".").map(Number); \
+		process.exit(+!(major > 22 || (major === 22 && minor > 11) || (major === 20 && minor > 18)))' 2>/dev/null || \
+		{ echo "Node 20.19, 22.12 or newer is needed, with npm: https://nodejs.org"; exit 1; }
+	@$(call npm_ci,examples/frontend)
+	@cd examples/frontend && npm run --silent types >/dev/null
+	@exec node examples/frontend/dev.mjs
 
 superuser: $(VENV)/run.stamp .env  ## Make an operator for /admin/
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -46,7 +54,7 @@ types: $(VENV)/dev.stamp  ## mypy
 schema: $(VENV)/dev.stamp .env  ## Write the OpenAPI document anew
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file specs/002-backend-foundation/contracts/openapi.yaml
 
-browser: $(VENV)/browser.stamp  ## The pages in a real Chromium
+browser: $(VENV)/browser.stamp node  ## The pages and the frontend in a real Chromium
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m browser
 
 fuzz: $(VENV)/fuzz.stamp  ## schemathesis against the running server
@@ -101,11 +109,12 @@ $(VENV)/fuzz.stamp: $(VENV)/dev.stamp
 		for host in ("localhost", "127.0.0.1"))]))' > .env.new && mv .env.new .env
 	@echo "Wrote .env with fresh secrets."
 
+# npm ci in a folder whose packages are missing or older than its lock file.
+npm_ci = [ $(1)/node_modules/.package-lock.json -nt $(1)/package-lock.json ] || \
+	{ echo "Installing what $(1) needs ..." && (cd $(1) && npm ci --silent --no-audit --no-fund); }
+
 .PHONY: node
 node:
 	@if command -v npm >/dev/null && node -e 'process.exit(+(parseInt(process.versions.node) < 20))'; then \
-		for folder in $(NODE_FOLDERS); do \
-			[ $$folder/node_modules/.package-lock.json -nt $$folder/package-lock.json ] || \
-				(echo "Installing what $$folder needs ..." && cd $$folder && npm ci --silent --no-audit --no-fund) || exit 1; \
-		done; \
+		for folder in $(NODE_FOLDERS); do $(call npm_ci,$$folder) || exit 1; done; \
 	else echo "No Node 20 or newer: the tests against a real Better Auth server, and of the clients in Node, will be skipped."; fi
