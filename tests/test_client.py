@@ -19,6 +19,7 @@ from django.conf import settings
 from conftest import sign
 from tests.better_auth.client import BetterAuthServer, why_unavailable
 from tests.live import ROOT, Live, User, live
+from tests.test_documents import blocks
 
 CLIENT = ROOT / "tests" / "client"
 SOURCE = ROOT / "examples" / "frontend" / "src" / "client.ts"
@@ -101,6 +102,14 @@ def test_the_client_compiles_and_works_with_a_real_token(
         EXPIRED_TOKEN=sign(ann.user_id, exp=int(time.time()) - 3600),
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_the_client_is_called_as_the_readme_shows(tmp_path: Path) -> None:
+    (shown,) = [block.text for block in blocks("README.md") if block.info == "ts"]
+    given = "declare const userId: string, freshToken: () => Promise<string>;\n"
+    (tmp_path / "shown.ts").write_text(given + shown)
+    made = compiled(tmp_path, DOCUMENT, *SETTINGS["bundler"], "--noEmit")
+    assert made.returncode == 0, made.stdout
 
 
 @pytest.mark.parametrize(("rate", "waits"), [("1/second", True), ("1/minute", False)])
