@@ -203,8 +203,12 @@ def clone(repository: Path, folder: Path) -> Path:
 
 @pytest.mark.promise("P-60", "SC-001")
 def test_the_readme_runs(repository: Path, tmp_path: Path) -> None:
-    ran = run_page("README.md", clone(repository, tmp_path / "todo"))
+    folder = clone(repository, tmp_path / "todo")
+    ran = run_page("README.md", folder)
     assert_as_shown(ran)
+    # What the guides say of the frontends that may call.
+    origins = [f"http://{host}:{port}" for port in (3000, 5173) for host in ("localhost", "127.0.0.1")]
+    assert f"CORS_ALLOWED_ORIGINS={','.join(origins)}\n" in (folder / ".env").read_text()
     said = {block.text.splitlines()[0]: output for block, output, _ in ran}
     assert said["API=http://127.0.0.1:8000/api/demo/tasks"] == "[]"
     assert json.loads(next(out for text, out in said.items() if "/complete" in text))["completed"] is True
@@ -337,6 +341,23 @@ def test_every_test_that_a_page_names_is_there() -> None:
     named = {name: page for page in pages() for name in re.findall(r"`(test_\w+)`", (ROOT / page).read_text())}
     assert len(named) > 30
     assert not {name: page for name, page in named.items() if name not in tests}
+
+
+def test_the_guides_name_the_versions_that_the_tests_use() -> None:
+    npm = {
+        name: version
+        for folder in ("better_auth", "client")
+        for name, version in json.loads((ROOT / "tests" / folder / "package.json").read_text())["dependencies"].items()
+    }
+    httpx = re.search(r"^httpx==(\S+)$", (ROOT / "requirements-dev.txt").read_text(), re.M)
+    assert httpx
+    pins = {"Better Auth": npm["better-auth"], "openapi-typescript": npm["openapi-typescript"], "httpx": httpx[1]}
+    text = "".join((ROOT / page).read_text() for page in pages() if page.startswith("docs/"))
+    named = re.findall(r"(Better Auth|openapi-typescript|httpx) (\d+(?:\.\d+)+)", text)
+    assert {name for name, _ in named} == set(pins)
+    assert {(name, version) for name, version in named} == set(pins.items())
+
+
 def test_the_readme_is_read_in_two_screens() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
 
