@@ -66,6 +66,8 @@ def test_serve_prints_an_address_and_a_command_that_work(host: str, shown: str) 
             ["curl", "-s", last.removeprefix("Documentation: ")], capture_output=True, text=True, check=True
         )
         assert "<title>" in page.stdout
+        login = subprocess.run(["curl", "-s", f"{address}/login"], capture_output=True, text=True, check=True)
+        assert "manage.py issue_token demo</code>" in login.stdout
         # Nothing pushes the four lines out of sight but the log of requests.
         assert not [line for line in service.log.splitlines()[4:] if " GET " not in line and " POST " not in line]
 
@@ -90,6 +92,8 @@ def test_serve_says_what_its_address_cannot_do_and_why_there_is_no_token() -> No
         assert "curl" not in service.log
         assert service.request("GET", "/docs").status == 400
         assert service.request("GET", "/docs", Host="todo.example.com").status == 301
+        login = service.request("GET", "/login", Host="todo.example.com", X_Forwarded_Proto="https")
+        assert b"<code>https://app.example.com/api/auth/token</code>" in login.body
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "nowhere.invalid"])

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from rest_framework.exceptions import AuthenticationFailed
 
 from todo_project.authentication import MAX_COOKIE_TOKEN, SIGN_IN_COOKIE, cookie_token, set_sign_in_cookie, verify
-from todo_project.environment import better_auth_jwks_url
+from todo_project.environment import BASE_DIR, better_auth_jwks_url
 from todo_project.problems import RETRY_AFTER_SECONDS, Problem, wants_html
 
 
@@ -71,9 +71,9 @@ def issue_token_command() -> str | None:
     if not settings.BETTER_AUTH_SECRETS:
         return None
     # `make run` keeps its interpreter within the project.
-    own = Path(sys.executable).is_relative_to(settings.BASE_DIR)
-    python = Path(sys.executable).relative_to(settings.BASE_DIR) if own else "python"
-    return f"{python} manage.py issue_token demo"
+    python = Path(sys.executable)
+    shown = python.relative_to(BASE_DIR) if python.is_relative_to(BASE_DIR) else "python"
+    return f"{shown} manage.py issue_token demo"
 
 
 @never_cache
