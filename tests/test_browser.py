@@ -13,11 +13,7 @@ from django.conf import settings
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from conftest import sign
-from tests.better_auth.client import why_unavailable
-from tests.guide import followed
 from tests.live import Live, User, manage
-from tests.live import live as started
-from tests.postgres import free_port
 from todo_project.authentication import SIGN_IN_COOKIE
 
 pytestmark = pytest.mark.browser
@@ -27,7 +23,6 @@ FLAGS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"]
 # Without these it looks for Google's hosts at every start.
 FLAGS += ["disable-background-networking", "disable-component-update", "disable-sync"]
 PASSWORD = "correct horse battery staple"
-WITHOUT_NODE = why_unavailable()
 SCRIPT = "<script>document.title = 'taken over'</script>"
 
 
@@ -734,46 +729,3 @@ def test_select_all_is_used_by_keyboard_and_without_script(
     context.close()
     assert listed(user) == []
     assert [task["completed"] for task in other.list()] == [False]
-
-
-# --- The guides -------------------------------------------------------------------------------------------------------
-
-COMPILING = (
-    60_000  # A development server compiles a page when it is first asked for, and milliseconds are no matter here.
-)
-
-
-@pytest.mark.promise("P-60")
-@pytest.mark.skipif(WITHOUT_NODE is not None, reason=f"The guides were not followed: {WITHOUT_NODE}.")
-@pytest.mark.parametrize(
-    ("guide", "shown", "pages"),
-    [("docs/vite.md", [3000, 5173], ["/"]), ("docs/nextjs.md", [3000], ["/server", "/"])],
-)
-def test_a_guide_followed_to_the_letter_ends_with_a_list(
-    browser: Browser, tmp_path: Path, guide: str, shown: list[int], pages: list[str]
-) -> None:
-    ports = {port: free_port() for port in shown}
-    address = f"http://localhost:{ports[shown[-1]]}"
-    variables = {"BETTER_AUTH_URL": f"http://localhost:{ports[3000]}", "CORS_ALLOWED_ORIGINS": address}
-    with started(**variables) as service, followed(guide, tmp_path, service, ports):
-        context = browser.new_context()
-        context.set_default_timeout(COMPILING)
-        opened = context.new_page()
-        opened.goto(address + pages[0])
-        opened.get_by_label("E-mail").fill("ann@example.com")
-        opened.get_by_label("Password").fill(PASSWORD)
-        opened.get_by_role("button", name="Sign up").click()
-        tasks = opened.get_by_role("listitem")
-        for title in ("Buy milk", "Call the bank"):
-            opened.get_by_label("New task").fill(title)
-            opened.get_by_role("button", name="Add").click()
-            expect(tasks.filter(has_text=title)).to_be_visible(timeout=COMPILING)
-        opened.get_by_label("New task").fill("x" * 201)
-        opened.get_by_role("button", name="Add").click()
-        expect(opened.get_by_text("title: at most 200 characters.")).to_be_visible(timeout=COMPILING)
-        for path in pages:
-            opened.goto(address + path)
-            expect(tasks).to_have_text(["Call the bank", "Buy milk"], timeout=COMPILING)
-        opened.get_by_role("button", name="Sign out").click()
-        expect(opened.get_by_label("Password")).to_be_visible(timeout=COMPILING)
-        context.close()

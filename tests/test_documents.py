@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 QUICKSTART = "specs/002-backend-foundation/quickstart.md"
 API, ANYTHING_ELSE, SETTINGS = "docs/api.md", "docs/anything-else.md", "docs/settings.md"
 RUN_HERE = {"README.md", QUICKSTART, API, ANYTHING_ELSE}
-# tests/test_browser.py follows these, with the files they show and a browser at the end.
+# tests/test_guides.py follows these, with the files they show and a browser at the end.
 FOLLOWED = {"docs/vite.md", "docs/nextjs.md"}
 MISSING = why_unavailable()
 

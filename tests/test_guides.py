@@ -1,4 +1,4 @@
-"""Follows a guide of docs/ to the letter: writes the files it shows, runs its commands, leaves its servers running."""
+"""The guides for Vite and Next.js, followed to the letter in an empty folder, end with a list in a real Chromium."""
 
 import os
 import re
@@ -9,9 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.live import ROOT, Live, end_group
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.better_auth.client import why_unavailable
+from tests.live import ROOT, Live, end_group, live
+from tests.postgres import free_port
 from tests.test_documents import blocks
 
+MISSING = why_unavailable()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(MISSING is not None, reason=f"The guides were not followed: {MISSING}."),
+]
+
+COMPILING = (
+    60_000  # A development server compiles a page when it is first asked for, and milliseconds are no matter here.
+)
 SERVERS = ("node ", "npm run dev")
 
 
@@ -78,3 +92,38 @@ def followed(page: str, folder: Path, api: Live, ports: dict[int, int]) -> Itera
         for process in started:
             end_group(process.pid)
             process.wait()
+
+
+@pytest.mark.promise("P-60")
+@pytest.mark.parametrize(
+    ("guide", "shown", "pages"),
+    [("docs/vite.md", [3000, 5173], ["/"]), ("docs/nextjs.md", [3000], ["/server", "/"])],
+)
+def test_a_guide_followed_to_the_letter_ends_with_a_list(
+    browser: Browser, tmp_path: Path, guide: str, shown: list[int], pages: list[str]
+) -> None:
+    ports = {port: free_port() for port in shown}
+    address = f"http://localhost:{ports[shown[-1]]}"
+    variables = {"BETTER_AUTH_URL": f"http://localhost:{ports[3000]}", "CORS_ALLOWED_ORIGINS": address}
+    with live(**variables) as service, followed(guide, tmp_path, service, ports):
+        context = browser.new_context()
+        context.set_default_timeout(COMPILING)
+        opened = context.new_page()
+        opened.goto(address + pages[0])
+        opened.get_by_label("E-mail").fill("ann@example.com")
+        opened.get_by_label("Password").fill("correct horse battery")
+        opened.get_by_role("button", name="Sign up").click()
+        tasks = opened.get_by_role("listitem")
+        for title in ("Buy milk", "Call the bank"):
+            opened.get_by_label("New task").fill(title)
+            opened.get_by_role("button", name="Add").click()
+            expect(tasks.filter(has_text=title)).to_be_visible(timeout=COMPILING)
+        opened.get_by_label("New task").fill("x" * 201)
+        opened.get_by_role("button", name="Add").click()
+        expect(opened.get_by_text("title: at most 200 characters.")).to_be_visible(timeout=COMPILING)
+        for path in pages:
+            opened.goto(address + path)
+            expect(tasks).to_have_text(["Call the bank", "Buy milk"], timeout=COMPILING)
+        opened.get_by_role("button", name="Sign out").click()
+        expect(opened.get_by_label("Password")).to_be_visible(timeout=COMPILING)
+        context.close()
