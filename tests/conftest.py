@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.live import Live, User, live
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 # What `make browser` installs, and `make test` does not need.
-collect_ignore = [] if find_spec("playwright") else ["test_browser.py"]
+collect_ignore = [] if find_spec("playwright") else ["test_browser.py", "test_frontend.py"]
 
 
 @pytest.fixture(scope="session", name="live")
@@ -20,3 +24,11 @@ def running() -> Iterator[Live]:
 @pytest.fixture
 def user(live: Live) -> User:
     return User(live)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    from tests.chromium import chromium
+
+    with chromium() as running:
+        yield running

@@ -1,42 +1,23 @@
 """The pages as a person sees them, in a real Chromium. Screenshots are kept in a folder the run names."""
 
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from conftest import sign
+from tests.chromium import SHOTS, shot
 from tests.live import Live, User, manage
 from todo_project.authentication import SIGN_IN_COOKIE
 
 pytestmark = pytest.mark.browser
 
-SHOTS = Path(tempfile.gettempdir()) / "todo-screenshots"
-FLAGS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"]
-# Without these it looks for Google's hosts at every start.
-FLAGS += ["disable-background-networking", "disable-component-update", "disable-sync"]
 PASSWORD = "correct horse battery staple"
 SCRIPT = "<script>document.title = 'taken over'</script>"
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "Chromium is not installed: apt-get install chromium"
-    shutil.rmtree(SHOTS, ignore_errors=True)
-    SHOTS.mkdir()
-    print(f"Screenshots: {SHOTS}")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=[f"--{flag}" for flag in FLAGS])
-        yield running
-        running.close()
 
 
 @pytest.fixture
@@ -101,10 +82,6 @@ def create(user: User, title: str, **members: object) -> dict[str, object]:
 def sign_in(page: Page, token: str) -> None:
     page.get_by_label("Your token").fill(token)
     page.get_by_role("button", name="Sign in").click()
-
-
-def shot(page: Page, name: str) -> None:
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
 @pytest.mark.promise("P-48")
