@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 # What `make browser` installs, and `make test` does not need.
-collect_ignore = [] if find_spec("playwright") else ["test_browser.py", "test_frontend.py"]
+collect_ignore = [] if find_spec("playwright") else ["test_browser.py", "test_frontend.py", "test_guides.py"]
 
 
 @pytest.fixture(scope="session", name="live")

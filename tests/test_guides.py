@@ -23,32 +23,47 @@ pytestmark = [
     pytest.mark.skipif(MISSING is not None, reason=f"The guides were not followed: {MISSING}."),
 ]
 
-COMPILING = (
-    60_000  # A development server compiles a page when it is first asked for, and milliseconds are no matter here.
-)
-SERVERS = ("node ", "npm run dev")
+# Milliseconds: a development server compiles a page when it is first asked for.
+COMPILING = 60_000
+ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "CI": "true"}
 
 
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def serve(command: str, port: int, folder: Path, log_file: Path) -> subprocess.Popen[bytes]:
+    """Start one of a guide's servers, and wait until it listens."""
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(
+            ["sh", "-c", command], cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True
+        )
+    ends = time.monotonic() + 60
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return process
+        assert process.poll() is None and time.monotonic() < ends, log_file.read_text()
+        time.sleep(0.1)
+
+
+def run(commands: str, folder: Path, note: Path) -> Path:
+    """Run a block, and return the folder in which it left the shell."""
+    script = ["bash", "-euc", f"{commands}\npwd > {note}"]
+    done = subprocess.run(script, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
+    return Path(note.read_text().strip())
 
 
 @contextmanager
-def followed(page: str, folder: Path, api: Live, ports: dict[int, int]) -> Iterator[None]:
-    """Work through a guide in an empty folder, with these ports in place of its own.
+def followed(guide: str, folder: Path, api: Live, ports: dict[int, int]) -> Iterator[None]:
+    """Work through a guide, with these ports in place of its own; the last one is that of the pages.
 
-    `make run` is left to the caller, whose service stands in for the one that it starts.
+    The service stands in for the one that `make run` starts, and the folder `todo` has what the guides take from it.
     """
-    started: list[subprocess.Popen[bytes]] = []
-    environment = {name: os.environ[name] for name in ("PATH", "HOME")} | {"CI": "true"}
-    # What the guides take from the project's folder.
     (folder / "todo").mkdir()
     (folder / "todo" / "examples").symlink_to(ROOT / "examples")
     (folder / "todo" / ".env").write_text(f"BETTER_AUTH_SECRET={api.variables['BETTER_AUTH_SECRET']}\n")
-    place = folder
+    servers: list[subprocess.Popen[bytes]] = []
+    place, pages = folder, list(ports.values())[-1]
     try:
-        for block in blocks(page):
+        for block in blocks(guide):
             text = block.text.replace("127.0.0.1:8000", f"{api.host}:{api.port}")
             for shown, port in ports.items():
                 text = re.sub(rf"\b{shown}\b", str(port), text)
@@ -56,40 +71,15 @@ def followed(page: str, folder: Path, api: Live, ports: dict[int, int]) -> Itera
                 file = place / text.partition("\n")[0].removeprefix("// ")
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text + "\n")
-            elif block.info == "sh" and text.startswith(SERVERS):
-                # The last of the ports is the pages' own.
-                port = list(ports.values())[-1] if text == "npm run dev" else ports[3000]
-                if text == "npm run dev":
-                    text += f" -- --port {port}"
-                with (folder / "server.log").open("ab") as log:
-                    started.append(
-                        subprocess.Popen(
-                            ["sh", "-c", text],
-                            cwd=place,
-                            env=environment,
-                            stdout=log,
-                            stderr=log,
-                            start_new_session=True,
-                        )
-                    )
-                ends = time.monotonic() + 30
-                while not listens(port):
-                    assert started[-1].poll() is None and time.monotonic() < ends, (folder / "server.log").read_text()
-                    time.sleep(0.1)
-            elif block.info == "sh" and not text.endswith("make run"):
-                done = subprocess.run(
-                    ["bash", "-euc", f"{text}\npwd > {folder}/pwd"],
-                    cwd=place,
-                    env=environment,
-                    capture_output=True,
-                    text=True,
-                    timeout=300,
-                )
-                assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-                place = Path((folder / "pwd").read_text().strip())  # as `cd` has left it
+            elif text == "npm run dev":
+                servers.append(serve(f"{text} -- --port {pages}", pages, place, folder / "server.log"))
+            elif text.startswith("node "):
+                servers.append(serve(text, ports[3000], place, folder / "server.log"))
+            elif not text.endswith("make run"):
+                place = run(text, place, folder / "place")
         yield
     finally:
-        for process in started:
+        for process in servers:
             end_group(process.pid)
             process.wait()
 
