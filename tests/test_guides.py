@@ -75,7 +75,7 @@ def followed(guide: str, folder: Path, api: Live, ports: dict[int, int]) -> Iter
                 servers.append(serve(f"{text} -- --port {pages}", pages, place, folder / "server.log"))
             elif text.startswith("node "):
                 servers.append(serve(text, ports[3000], place, folder / "server.log"))
-            elif not text.endswith("make run"):
+            elif block.info == "sh" and not text.endswith("make run"):
                 place = run(text, place, folder / "place")
         yield
     finally:
