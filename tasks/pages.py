@@ -3,13 +3,14 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from django.conf import settings
 from django.http import QueryDict
 from django.template import loader
 from django.urls import reverse
-from django.utils.encoding import escape_uri_path
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 from rest_framework.exceptions import APIException
@@ -22,12 +23,12 @@ from tasks.idempotency import sent_key
 from tasks.pagination import ORDERINGS
 from tasks.statements import TaskRow
 
-Choice = tuple[str, str, bool]
-
+# What a page shows of a list whose `limit` is not given. Programs get MAX_LIMIT, as they may not know of pages.
+PAGE_LIMIT = 50
 # A form has a hidden copy of each field, whose name begins with this prefix: whatever a browser changes in a text on
 # its way, it changes in both.
 SHOWN_PREFIX = "shown."
-# Tells the page after a redirect what was done.
+# Tells the page after a redirect what was done, and to which task: "completed.7".
 DONE_COOKIE = "todo_done"
 DONE = {
     "create": "The task was created.",
@@ -36,6 +37,16 @@ DONE = {
     "completed": "The task is completed.",
     "reopened": "The task is open again.",
 }
+COMPLETED_LABELS = {None: "All", "false": "Open", "true": "Completed"}
+ORDERING_LABELS = {
+    "-created_at": "newest first",
+    "created_at": "oldest first",
+    "-updated_at": "recently changed first",
+    "updated_at": "longest unchanged first",
+    "title": "title, A to Z",
+    "-title": "title, Z to A",
+}
+LAST_DAY = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())  # A token may name a moment that no date can.
 
 
 def with_line_feeds(form: QueryDict) -> QueryDict:
@@ -59,6 +70,8 @@ class PageRenderer(BrowsableAPIRenderer):
     task: TaskRow | None = None  # The task that the page is about, as it is stored.
     shown: Mapping[str, Any] | None = None  # What the page shows of it, or showed when its form was filled in.
     conflicts: Sequence[tuple[str, Any, Any]] = ()  # Label, what is stored, what was sent.
+    tasks: Sequence[TaskRow] | None = None  # The list that the page shows.
+    link: str = ""  # The list's `Link` header.
 
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
@@ -67,7 +80,7 @@ class PageRenderer(BrowsableAPIRenderer):
         view, request, response = (renderer_context[name] for name in ("view", "request", "response"))
         writes = view.action in {"create", "update", "destroy", "complete"}
         if writes and not response.exception and "HTTP_AUTHORIZATION" not in request.META:
-            return self.see_other(data, view, response)
+            return self.see_other(data, view, request, response)
         if isinstance(data, dict) and "updated_at" in data:
             self.task = self.shown = data
             data = ReturnDict(data, serializer=view.get_serializer(instance=data))
@@ -75,27 +88,36 @@ class PageRenderer(BrowsableAPIRenderer):
             data = self.refused(data, view, request, response)
         return super().render(data, accepted_media_type, renderer_context)
 
-    def see_other(self, data: Any, view: Any, response: Any) -> str:
-        """Redirect to the task, or to the list after a delete, so that reloading the page does not write again."""
+    def see_other(self, data: Any, view: Any, request: Any, response: Any) -> str:
+        """Redirect, so that reloading the page does not write again."""
         done = view.action
         if done == "complete":
             done = "completed" if data["completed"] else "reopened"
-        owner = view.kwargs["user_id"]
-        if done == "destroy":
-            response["Location"] = reverse("task-list", args=[owner])
-        else:
-            response["Location"] = reverse("task-detail", args=[owner, view.kwargs.get("task_id") or data["id"]])
+        response["Location"] = self.way_on(view, request)
         del response["Content-Location"]
         response.status_code = 303
         response.set_cookie(
             DONE_COOKIE,
-            done,
+            f"{done}.{view.kwargs.get('task_id') or data['id']}",
             max_age=60,
             httponly=True,
             samesite="Lax",
             secure=settings.HTTPS,
         )
         return ""
+
+    def way_on(self, view: Any, request: Any) -> str:
+        """Return where a write leads: to the list that it was made in, or that has or had the task, else to the task.
+
+        The list's buttons name the query of their list in `list`.
+        """
+        tasks, task_id = reverse("task-list", args=[view.kwargs["user_id"]]), view.kwargs.get("task_id")
+        query = request.query_params.get("list")
+        if query is not None and view.action == "complete":
+            return f"{tasks}?{quote(query, safe='=&%+')}" if query else tasks
+        if task_id is None or view.action == "destroy":
+            return tasks
+        return reverse("task-detail", args=[view.kwargs["user_id"], task_id])
 
     def refused(self, problem: Any, view: Any, request: Any, response: Any) -> Any:
         """Return the problem with a form that holds what was sent, so that it can be corrected."""
@@ -108,6 +130,10 @@ class PageRenderer(BrowsableAPIRenderer):
         serializer = getattr(problem, "serializer", None)
         if view.action == "create":
             serializer = serializer or view.get_serializer(data=sent)
+            if response.status_code == 422:
+                with suppress(APIException):  # The address may have a query that no list takes.
+                    listed = view.list(request, **view.kwargs)
+                    self.tasks, self.link = listed.data, listed.get("Link", "")
         elif response.status_code in {412, 422}:
             self.task = statements.read(view.owner, view.kwargs["task_id"])
             if response.status_code == 412 and self.task is not None:
@@ -144,43 +170,75 @@ class PageRenderer(BrowsableAPIRenderer):
         return format_html("{}<div hidden>{}</div>", fields, mark_safe("".join(copies)))  # noqa: S308
 
     def get_filter_form(self, data: Any, view: Any, request: Any) -> str | None:
-        if not isinstance(data, list):
+        """Render the filters of a list, also of one whose query was refused, so that it can be corrected."""
+        if self.tasks is None and not (view.action == "list" and data["status"] == 422):
             return None
-        form = loader.render_to_string(
-            "tasks/filters.html", {"groups": _filter_links(request.query_params), "request": request}
-        )
-        return loader.render_to_string(self.filter_template, {"elements": [form]})
-
-    def get_breadcrumbs(self, request: Any) -> list[tuple[str, str]]:
-        """Return the list and what is shown of it; DRF would give them all the view's name."""
-        words, below = request.path_info.split("/"), reverse("index").rstrip("/")
-        names = {3: words[3].capitalize(), 4: f"Task {''.join(words[4:5])}", 5: "".join(words[5:6]).capitalize()}
-        return [(names[n], below + escape_uri_path("/".join(words[: n + 1]))) for n in range(3, len(words))]
+        query = request.query_params
+        choices = {"completed": COMPLETED_LABELS, "ordering": {name: ORDERING_LABELS[name] for name in ORDERINGS}}
+        chosen = {"completed": query.get("completed"), "ordering": query.get("ordering", ORDERINGS[0])}
+        links = {
+            name: [(label, _changed(query, name, value), chosen[name] == value) for value, label in labels.items()]
+            for name, labels in choices.items()
+        }
+        context = {**links, "without_search": _changed(query, "search", None), "request": request}
+        return loader.render_to_string("tasks/filters.html", context)
 
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Mapping[str, Any]
     ) -> dict[str, Any]:
-        context = super().get_context(data, accepted_media_type, renderer_context)
         view, request, response = (renderer_context[name] for name in ("view", "request", "response"))
-        context["name"] = context["breadcrumblist"][-1][0]
         if isinstance(data, list):
-            path = escape_uri_path(request.path)
-            context["tasks"] = [(f"{path}/{task['id']}", task) for task in data]
-        link = response.get("Link", "")
-        context["next_page"] = link[1 : link.index(">")] if link else None
+            self.tasks, self.link = data, response.get("Link", "")
+        context = super().get_context(data, accepted_media_type, renderer_context)
+        query, owner = request.query_params, getattr(request.user, "subject", None)
+        context["own_tasks"] = own_tasks = owner and reverse("task-list", args=[owner])
+        back = request.get_full_path() if request.method == "GET" else self.way_on(view, request)
+        context["sign_in"] = f"{reverse('login')}?{urlencode({'next': back})}"
+        if owner:
+            context["until"] = datetime.fromtimestamp(min(request.auth["exp"], LAST_DAY), UTC)
+        context["tasks"], context["page_limit"] = None, PAGE_LIMIT
+        if self.tasks is not None:
+            context["name"] = "Your tasks"
+            context["tasks"] = [self.get_row(task, query, view) for task in self.tasks]
+            context["next_page"] = self.link[1 : self.link.index(">")] if self.link else None
+            context["first_page"] = _changed(query, "cursor", None) if "cursor" in query else None
+            context["without_search"] = _changed(query, "search", None)
         if self.task is not None:
-            context["task"], context["tag"] = self.task, etag(self.task)
-            context["complete_path"] = reverse("task-complete", args=[view.kwargs["user_id"], self.task["id"]])
+            context["name"], context["task"], context["tag"] = self.task["title"], self.task, etag(self.task)
+            context["complete_path"] = reverse("task-complete", args=[owner, self.task["id"]])
+            context |= {name: datetime.fromisoformat(self.task[name]) for name in ("created_at", "updated_at")}
         if response.exception:
             context["problem"], context["conflicts"] = data, self.conflicts
+            context["ways_on"] = self.get_ways_on(context, view, request, response)
         context["form"] = self.get_form(context, request, response)
         context["can_delete"] = context["delete_form"] and self.task is not None
-        # DRF's own forms would write without a condition, so they are left out.
-        context["delete_form"] = context["display_edit_forms"] = None
-        if request.method == "GET" and request.COOKIES.get(DONE_COOKIE) in DONE:
-            context["done"] = DONE[request.COOKIES[DONE_COOKIE]]
+        done, _, task_id = request.COOKIES.get(DONE_COOKIE, "").partition(".")
+        if request.method == "GET" and done in DONE and task_id.isdecimal():
+            context["done"] = DONE[done]
+            if self.task is None and done != "destroy":
+                context["done_path"] = f"{own_tasks}/{task_id}"
             response.delete_cookie(DONE_COOKIE, samesite="Lax")
         return context
+
+    def get_row(self, task: TaskRow, query: QueryDict, view: Any) -> tuple[TaskRow, str, str, datetime]:
+        """Return a task of the list with its path, the path that completes it, and the moment that its order is by."""
+        place = [view.kwargs["user_id"], task["id"]]
+        complete = f"{reverse('task-complete', args=place)}?{urlencode({'list': query.urlencode()})}"
+        at = "updated_at" if "updated_at" in query.get("ordering", "") else "created_at"
+        return task, reverse("task-detail", args=place), complete, datetime.fromisoformat(task[at])
+
+    def get_ways_on(self, context: Mapping[str, Any], view: Any, request: Any, response: Any) -> list[tuple[str, str]]:
+        """Return the links, as label and address, that lead a person on from an answer that is no success."""
+        ways = []
+        if response.status_code == 401:
+            ways.append(("Sign in again", context["sign_in"]))
+        elif response.status_code in {429, 503} and request.method == "GET":
+            ways.append(("Try again", request.get_full_path()))
+        elif response.status_code == 405 and "task_id" in view.kwargs:
+            ways.append(("The task", reverse("task-detail", args=[view.kwargs["user_id"], view.kwargs["task_id"]])))
+        if context["own_tasks"] and self.task is None and self.tasks is None:
+            ways.append(("Your tasks", context["own_tasks"]))
+        return ways
 
     def get_form(self, context: Mapping[str, Any], request: Any, response: Any) -> dict[str, Any] | None:
         """Return the page's form, as fields and raw data, with the header that guards its write.
@@ -199,7 +257,8 @@ class PageRenderer(BrowsableAPIRenderer):
                 header = "If-Match"
                 value = request.META.get("HTTP_IF_MATCH") if response.status_code == 422 else context["tag"]
             fields = context.get(f"{method.lower()}_form")
-            return {"method": method, "fields": fields, "raw": raw, "header": header, "value": value}
+            content = raw["_content"].value()
+            return {"method": method, "fields": fields, "raw": content, "header": header, "value": value}
         return None
 
     def get_key(self, context: Mapping[str, Any], request: Any) -> str:
@@ -212,21 +271,11 @@ class PageRenderer(BrowsableAPIRenderer):
         return secrets.token_urlsafe(16)
 
 
-def _filter_links(query: QueryDict) -> list[tuple[str, list[Choice]]]:
-    """Return each filter with its choices: label, query string, and whether it is chosen now."""
-    choices: dict[str, list[tuple[str, str | None]]] = {
-        "completed": [("all", None), ("open", "false"), ("completed", "true")],
-        "ordering": [(ordering, ordering) for ordering in ORDERINGS],
-    }
-    filters: list[tuple[str, list[Choice]]] = []
-    for name, options in choices.items():
-        links = []
-        for label, value in options:
-            changed = query.copy()
-            changed.pop("cursor", None)
-            changed.pop(name, None)
-            if value is not None:
-                changed[name] = value
-            links.append((label, changed.urlencode(), query.get(name) == value))
-        filters.append((name, links))
-    return filters
+def _changed(query: QueryDict, name: str, value: str | None) -> str:
+    """Return the query, from its `?` on, of the first page with this parameter's value; None leaves it out."""
+    changed = query.copy()
+    for old in (name, "cursor"):
+        changed.pop(old, None)
+    if value is not None:
+        changed[name] = value
+    return f"?{changed.urlencode()}"

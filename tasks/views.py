@@ -15,7 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 from tasks import statements
 from tasks.conditions import etag, list_etag, not_modified, parse_conditions
 from tasks.idempotency import parse_idempotency_key
-from tasks.pages import edited, with_line_feeds
+from tasks.pages import PAGE_LIMIT, edited, with_line_feeds
 from tasks.pagination import ListQuery
 from tasks.permissions import OwnerRequest
 from tasks.schema import TaskSchema
@@ -48,7 +48,10 @@ class TaskViewSet(GenericViewSet):
 
     def list(self, request: Request, user_id: str) -> Response:
         """The user's tasks, newest first, at most `limit` of them. `Link: <...>; rel="next"` leads to the next page."""
-        tasks, cursor = ListQuery.parse(self.owner, request.query_params).fetch()
+        query = ListQuery.parse(self.owner, request.query_params)
+        if request.accepted_renderer.format == "api" and "limit" not in request.query_params:
+            query = query._replace(limit=PAGE_LIMIT)
+        tasks, cursor = query.fetch()
         headers = {}
         if cursor is not None:
             parameters = [(name, value) for name, value in request.query_params.items() if name != "cursor"]

@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.live import Live, User, live
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 # What `make browser` installs, and `make test` does not need.
-collect_ignore = [] if find_spec("playwright") else ["test_browser.py", "test_frontend.py", "test_guides.py"]
+BROWSER_TESTS = ["test_browser.py", "test_frontend.py", "test_guides.py", "test_task_pages.py"]
+collect_ignore = [] if find_spec("playwright") else BROWSER_TESTS
 
 
 @pytest.fixture(scope="session", name="live")
@@ -32,3 +34,38 @@ def browser() -> Iterator["Browser"]:
 
     with chromium() as running:
         yield running
+
+
+@pytest.fixture
+def page(browser: "Browser", live: Live) -> Iterator["Page"]:
+    """An empty profile. Whatever a script or an asset complains of fails the test, and so does another host."""
+    context = browser.new_context(base_url=live.url, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(10_000)
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda sent: hosts.add(urlsplit(sent.url).netloc))
+    opened.on(
+        "response",
+        # The admin's pages name no icon, so that a browser looks for one.
+        lambda got: (
+            complaints.append(f"{got.status} {got.url}")
+            if got.status >= 400
+            and got.request.resource_type not in {"document", "xhr", "fetch"}
+            and not got.url.endswith("/favicon.ico")
+            else None
+        ),
+    )
+    opened.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            if message.type == "error" and "Failed to load resource" not in message.text
+            else None
+        ),
+    )
+    hosts: set[str] = set()
+    yield opened
+    context.close()
+    assert complaints == []
+    assert hosts <= {f"{live.host}:{live.port}", ""}

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -18,41 +17,6 @@ pytestmark = pytest.mark.browser
 
 PASSWORD = "correct horse battery staple"
 SCRIPT = "<script>document.title = 'taken over'</script>"
-
-
-@pytest.fixture
-def page(browser: Browser, live: Live) -> Iterator[Page]:
-    """An empty profile. Whatever a script or an asset complains of fails the test, and so does another host."""
-    context = browser.new_context(base_url=live.url, viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(10_000)
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("request", lambda sent: hosts.add(urlsplit(sent.url).netloc))
-    opened.on(
-        "response",
-        # The admin's pages name no icon, so that a browser looks for one.
-        lambda got: (
-            complaints.append(f"{got.status} {got.url}")
-            if got.status >= 400
-            and got.request.resource_type not in {"document", "xhr", "fetch"}
-            and not got.url.endswith("/favicon.ico")
-            else None
-        ),
-    )
-    opened.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text)
-            if message.type == "error" and "Failed to load resource" not in message.text
-            else None
-        ),
-    )
-    hosts: set[str] = set()
-    yield opened
-    context.close()
-    assert complaints == []
-    assert hosts <= {f"{live.host}:{live.port}", ""}
 
 
 @pytest.fixture

@@ -1,47 +1,163 @@
-// Sends the forms whose method HTML does not know, and shows what comes back at the address it came from.
-// Listens on the document and declares nothing: a page that is shown so runs this again in the same document.
-document.querySelectorAll("button[disabled]").forEach((button) => (button.disabled = false));
+// What the pages cannot do without a script: send the methods that HTML does not know, show in place what comes back,
+// keep what is typed until it is saved, and tell the time of the person's own place.
 
-document.addEventListener("submit", async (event) => {
-  const form = event.target;
-  const { method, ask } = form.dataset;
-  if (!method) return;
-  event.preventDefault();
-  if (ask && !confirm(ask)) return;
-  const button = form.querySelector("button");
-  button.disabled = true; // A second press would meet the state that the first one made.
+// What is typed is kept in this tab alone, for the person who typed it: {user, forms: {"<path> <form>": [[name, value]]}}.
+const KEPT = "todo.typed";
 
-  const headers = { Accept: "text/html", [drf.csrfHeaderName]: drf.csrfToken };
+function kept() {
+  try {
+    const { user, forms } = JSON.parse(sessionStorage.getItem(KEPT));
+    if (user === document.body.dataset.user) return forms;
+    if (document.body.dataset.user) sessionStorage.removeItem(KEPT);
+  } catch {}
+  return {};
+}
+
+function keep(form, fields) {
+  const forms = kept();
+  const { user } = document.body.dataset;
+  forms[`${location.pathname} ${form.id}`] = fields; // JSON leaves out what is undefined.
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify({ user, forms }));
+  } catch {} // The tab may keep nothing, or no more.
+}
+
+const fieldsOf = (form) => [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
+const isAsShown = (field) =>
+  field.type === "checkbox" ? field.checked === field.defaultChecked : field.value === field.defaultValue;
+
+function restore(form) {
+  const fields = kept()[`${location.pathname} ${form.id}`];
+  if (!fields) return;
+  const typed = new Map(fields);
+  const now = new Map(fieldsOf(form));
+  // If nobody else has changed what the person did, the form keeps the state that it was made from.
+  const edited = [...typed.keys()].filter(
+    (name) => now.has(`shown.${name}`) && typed.get(name) !== typed.get(`shown.${name}`),
+  );
+  const current = edited.length && edited.every((name) => typed.get(`shown.${name}`) === now.get(`shown.${name}`));
+  for (const field of form.elements) {
+    if (!field.name || field.name === "csrfmiddlewaretoken" || (current && !edited.includes(field.name))) continue;
+    if (field.type === "checkbox") field.checked = typed.has(field.name);
+    else if (typed.has(field.name)) field.value = typed.get(field.name);
+  }
+  form.closest("details")?.setAttribute("open", "");
+  form.querySelector(".restored").hidden = false;
+}
+
+function ready(sent) {
+  document.querySelectorAll("button[disabled]").forEach((button) => (button.disabled = false));
+  document.querySelectorAll("#fields, #raw").forEach((form) => form.id === sent || restore(form));
+  for (const time of document.querySelectorAll("time")) {
+    const at = new Date(time.dateTime);
+    const today = at.toDateString() === new Date().toDateString();
+    if (today) time.textContent = at.toLocaleTimeString([], { timeStyle: "short" });
+    else if (time.closest("li")) time.textContent = at.toLocaleDateString([], { dateStyle: "medium" });
+    else time.textContent = at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+    time.title = at.toLocaleString();
+  }
+}
+
+// A screen reader reads a message that changes, not one that comes with its page.
+function announce(message) {
+  const said = [...message.childNodes];
+  message.replaceChildren();
+  requestAnimationFrame(() => message.replaceChildren(...said));
+}
+
+function show(page, url, form, ok) {
+  document.body.replaceWith(page.body);
+  document.title = page.title;
+  history.replaceState(null, "", url);
+  ready(form.id);
+  const again = document.getElementById(form.id);
+  const message = document.querySelector("main [role=alert], main [role=status]");
+  const invalid = document.querySelector("[aria-invalid]");
+  const next = again?.querySelector(form.dataset.method === "POST" ? "[name=title], [name=_content]" : "button");
+  if (ok && next) {
+    if (message) announce(message);
+    next.focus({ preventScroll: true });
+  } else (invalid ?? message ?? next)?.focus();
+  if (form.dataset.method !== "PATCH") scrollTo(0, 0);
+  return again;
+}
+
+// Say what was wrong beside what was pressed, where what was typed stays.
+function say(form, ...said) {
+  const problem = document.getElementById("problem");
+  form.before(problem);
+  problem.replaceChildren(...said);
+  problem.hidden = false;
+  problem.scrollIntoView({ block: "nearest" });
+}
+
+async function send(form, button) {
+  const { method } = form.dataset;
+  const { csrf } = document.body.dataset;
+  const headers = { Accept: "text/html", "X-CSRFToken": csrf };
   const fields = new FormData(form);
   for (const name of ["If-Match", "Idempotency-Key"]) {
     if (fields.has(name)) headers[name] = fields.get(name);
     fields.delete(name);
   }
   const raw = form.elements._content?.value;
-  if (raw !== undefined) headers["Content-Type"] = form.elements._content_type.value;
+  if (raw !== undefined) headers["Content-Type"] = "application/json";
   const body = raw ?? ([...fields].length ? fields : undefined);
 
-  let said = "There was no answer. Nothing that you typed is lost: try again.";
+  let answer, text;
   try {
-    const answer = await fetch(form.action, { method, headers, body });
-    const page = await answer.text();
-    if (answer.ok || answer.status === 412 || answer.status === 422) {
-      document.open();
-      document.write(page);
-      document.close();
-      history.replaceState(null, "", answer.url);
-      scrollTo(0, 0);
-      const again = document.querySelector("[name=_content]");
-      if (raw !== undefined && again && !answer.ok) again.value = raw;
-      return;
+    answer = await fetch(form.action, { method, headers, body });
+    text = await answer.text();
+  } catch {
+    say(form, "There was no answer. Nothing that you typed is lost: try again.");
+    return;
+  }
+  const page = new DOMParser().parseFromString(text, "text/html");
+  if (answer.ok) {
+    keep(form, undefined);
+    if (page.body.dataset.user) show(page, answer.url, form, true);
+    else location.assign(answer.url);
+    return;
+  }
+  const again = page.getElementById(form.id);
+  if (answer.status === 412 || (answer.status === 422 && raw === undefined && again)) {
+    const shown = show(page, location.href, form, false);
+    if (raw !== undefined && shown) {
+      shown.elements._content.value = raw;
+      shown.closest("details").open = true;
     }
-    // The form is not in such a page: what was typed stays where it is.
-    const shown = new DOMParser().parseFromString(page, "text/html");
-    said = shown.querySelector(".problem")?.textContent ?? `${answer.status} ${shown.title}`;
-  } catch {}
-  const problem = document.getElementById("problem");
-  problem.textContent = said;
-  problem.hidden = false;
-  problem.scrollIntoView({ block: "center" });
+    if (shown) keep(shown, fieldsOf(shown));
+    return;
+  }
+  // A key that was used up is followed by a new one.
+  const key = again?.elements["Idempotency-Key"];
+  if (key) form.elements["Idempotency-Key"].value = key.value;
+  const detail = page.querySelector(".problem") ?? page.querySelector("h1 + p");
+  const status = detail?.dataset.status ?? page.querySelector("h1")?.textContent ?? `${answer.status} ${page.title}`;
+  say(form, status, ...(detail ? [": ", ...detail.childNodes] : []));
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.action.endsWith("/logout")) sessionStorage.removeItem(KEPT);
+  if (!form.dataset.method) return;
+  event.preventDefault();
+  if (form.dataset.ask && !confirm(form.dataset.ask)) return;
+  const button = form.querySelector("button");
+  button.disabled = true; // A second press would meet the state that the first one made.
+  await send(form);
   button.disabled = false;
+  if (button.isConnected && document.activeElement === document.body) button.focus({ preventScroll: true });
 });
+
+document.addEventListener("input", ({ target: { form } }) => {
+  if (form?.matches("#fields, #raw")) keep(form, [...form.elements].every(isAsShown) ? undefined : fieldsOf(form));
+});
+
+document.addEventListener("click", ({ target }) => {
+  if (!target.matches(".restored button")) return;
+  keep(target.form, undefined);
+  location.reload();
+});
+
+ready();
