@@ -3,10 +3,12 @@
 `tests/test_browser.py` has a real browser fill them in; here the forms are read and sent as a browser does that.
 """
 
+import html
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
@@ -220,7 +222,8 @@ def test_a_stale_page_deletes_nothing_and_asks_again(person: Person, alice: Acto
     assert refused.status_code == 412
     assert rows() == before
     page = refused.content.decode()
-    assert "Delete “Oat milk”?" in page
+    # The title has a line of its own, where no right-to-left mark in it can turn the question around.
+    assert "Delete this task? It cannot be brought back.&#10;&#10;Oat milk" in page
     assert person.send("DELETE", path, FormReader(page).forms["DELETE"]).status_code == 303
     assert rows() == []
 
@@ -247,6 +250,45 @@ def test_a_task_that_is_gone_has_no_form_to_write_it(person: Person, milk: Task)
         assert gone.status_code == 404
         assert not {"PUT", "DELETE", "PATCH"} & set(FormReader(gone.content.decode()).forms)
         assert "There is no such task." in gone.content.decode()
+
+
+# --- The list -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P-41")
+def test_a_page_shows_50_tasks_and_leads_to_the_rest(person: Person, alice: Actor) -> None:
+    Task.objects.bulk_create(Task(user_id="alice", title=f"Task {number:03}") for number in range(120))
+    address, seen = f"{person.tasks}?ordering=title", []
+    while address:
+        page = person.client.get(address).content.decode()
+        shown = re.findall(r'dir="auto">(Task \d+)<', page)
+        assert len(shown) <= 50
+        seen += shown
+        links = [html.unescape(link) for link in re.findall(r'rel="next" href="([^"]+)"', page)]
+        assert len(links) in {0, 2}  # Above the list and below.
+        address = links[0] if links else ""
+    assert seen == [f"Task {number:03}" for number in range(120)]
+    assert len(re.findall(r'dir="auto">Task', person.client.get(f"{person.tasks}?limit=70").content.decode())) == 70
+    assert len(alice.get(alice.tasks).json()) == 120
+
+
+def test_a_completion_from_a_list_returns_to_that_list_and_never_elsewhere(person: Person, milk: Task) -> None:
+    page = person.client.get(
+        f"{person.tasks}?completed=false&search=%C3%BC%26mil&search=milk&x=%0D%0A"
+    ).content.decode()
+    assert "search was sent more than once" in page
+    page = person.client.get(f"{person.tasks}?completed=false&search=milk&x=%0D%0A%26").content.decode()
+    action = html.unescape(re.findall('action="([^"]*/complete[^"]*)"', page)[0])
+    done = person.send("PATCH", action, FormReader(page).forms["PATCH"])
+    assert (done.status_code, done["Location"]) == (
+        303,
+        f"{person.tasks}?completed=false&search=milk&x=%0D%0A%26",
+    )
+    for forged in ("//evil.example", "https://evil.example", "\r\nX: y", "#", "ü", "a=" + "%26" * 10):
+        path = f"{person.tasks}/{milk.pk}/complete?{urlencode({'list': forged})}"
+        done = person.send("PATCH", path, {"completed": "true"})
+        assert done.status_code == 303
+        assert done["Location"].startswith(f"{person.tasks}?")
 
 
 # --- After a write --------------------------------------------------------------------------------------------------

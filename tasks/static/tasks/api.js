@@ -31,9 +31,10 @@ function restore(form) {
   if (!fields) return;
   const typed = new Map(fields);
   const now = new Map(fieldsOf(form));
-  // If nobody else has changed what the person did, the form keeps the state that it was made from.
-  const edited = [...typed.keys()].filter(
-    (name) => now.has(`shown.${name}`) && typed.get(name) !== typed.get(`shown.${name}`),
+  // If nobody else has changed what the person edited, the form is of the task as it is now, else as it was then.
+  const names = [...form.elements].map((field) => field.name);
+  const edited = names.filter(
+    (name) => names.includes(`shown.${name}`) && typed.get(name) !== typed.get(`shown.${name}`),
   );
   const current = edited.length && edited.every((name) => typed.get(`shown.${name}`) === now.get(`shown.${name}`));
   for (const field of form.elements) {
@@ -41,6 +42,7 @@ function restore(form) {
     if (field.type === "checkbox") field.checked = typed.has(field.name);
     else if (typed.has(field.name)) field.value = typed.get(field.name);
   }
+  if ([...form.elements].every(isAsShown)) return; // A refused form that nothing was typed into.
   form.closest("details")?.setAttribute("open", "");
   form.querySelector(".restored").hidden = false;
 }
@@ -66,6 +68,8 @@ function announce(message) {
 }
 
 function show(page, url, form, ok) {
+  const developers = page.querySelector(".developers");
+  if (developers) developers.open = document.querySelector(".developers").open;
   document.body.replaceWith(page.body);
   document.title = page.title;
   history.replaceState(null, "", url);
@@ -85,13 +89,13 @@ function show(page, url, form, ok) {
 // Say what was wrong beside what was pressed, where what was typed stays.
 function say(form, ...said) {
   const problem = document.getElementById("problem");
-  form.before(problem);
+  (document.getElementById(form.id) ?? document.querySelector("h1")).before(problem);
   problem.replaceChildren(...said);
   problem.hidden = false;
   problem.scrollIntoView({ block: "nearest" });
 }
 
-async function send(form, button) {
+async function send(form) {
   const { method } = form.dataset;
   const { csrf } = document.body.dataset;
   const headers = { Accept: "text/html", "X-CSRFToken": csrf };
@@ -122,10 +126,7 @@ async function send(form, button) {
   const again = page.getElementById(form.id);
   if (answer.status === 412 || (answer.status === 422 && raw === undefined && again)) {
     const shown = show(page, location.href, form, false);
-    if (raw !== undefined && shown) {
-      shown.elements._content.value = raw;
-      shown.closest("details").open = true;
-    }
+    if (raw !== undefined && shown) shown.elements._content.value = raw;
     if (shown) keep(shown, fieldsOf(shown));
     return;
   }
@@ -135,7 +136,10 @@ async function send(form, button) {
   const detail = page.querySelector(".problem") ?? page.querySelector("h1 + p");
   const status = detail?.dataset.status ?? page.querySelector("h1")?.textContent ?? `${answer.status} ${page.title}`;
   say(form, status, ...(detail ? [": ", ...detail.childNodes] : []));
+  if (answer.status === 401) document.getElementById("problem").append(" What you typed is kept in this tab until then.");
 }
+
+let last; // One after another: an answer that came late would show a list from before the next write.
 
 document.addEventListener("submit", async (event) => {
   const form = event.target;
@@ -145,7 +149,8 @@ document.addEventListener("submit", async (event) => {
   if (form.dataset.ask && !confirm(form.dataset.ask)) return;
   const button = form.querySelector("button");
   button.disabled = true; // A second press would meet the state that the first one made.
-  await send(form);
+  last = Promise.allSettled([last]).then(() => send(form));
+  await last;
   button.disabled = false;
   if (button.isConnected && document.activeElement === document.body) button.focus({ preventScroll: true });
 });
