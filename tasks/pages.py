@@ -20,7 +20,6 @@ from rest_framework.utils.serializer_helpers import BoundField, ReturnDict
 from tasks import statements
 from tasks.conditions import etag
 from tasks.idempotency import sent_key
-from tasks.pagination import ORDERINGS
 from tasks.statements import TaskRow
 
 # What a page shows of a list whose `limit` is not given. Programs get MAX_LIMIT, as they may not know of pages.
@@ -174,8 +173,8 @@ class PageRenderer(BrowsableAPIRenderer):
         if self.tasks is None and not (view.action == "list" and data["status"] == 422):
             return None
         query = request.query_params
-        choices = {"completed": COMPLETED_LABELS, "ordering": {name: ORDERING_LABELS[name] for name in ORDERINGS}}
-        chosen = {"completed": query.get("completed"), "ordering": query.get("ordering", ORDERINGS[0])}
+        choices: dict[str, Mapping[Any, str]] = {"completed": COMPLETED_LABELS, "ordering": ORDERING_LABELS}
+        chosen = {"completed": query.get("completed"), "ordering": query.get("ordering", "-created_at")}
         links = {
             name: [(label, _changed(query, name, value), chosen[name] == value) for value, label in labels.items()]
             for name, labels in choices.items()

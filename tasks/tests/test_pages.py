@@ -18,6 +18,8 @@ from django.urls import clear_script_prefix, set_script_prefix
 
 from conftest import Actor, rows, sign
 from tasks.models import Task
+from tasks.pages import ORDERING_LABELS
+from tasks.pagination import ORDERINGS
 
 pytestmark = pytest.mark.django_db
 
@@ -270,6 +272,10 @@ def test_a_page_shows_50_tasks_and_leads_to_the_rest(person: Person, alice: Acto
     assert seen == [f"Task {number:03}" for number in range(120)]
     assert len(re.findall(r'dir="auto">Task', person.client.get(f"{person.tasks}?limit=70").content.decode())) == 70
     assert len(alice.get(alice.tasks).json()) == 120
+
+
+def test_every_order_has_its_words() -> None:
+    assert tuple(ORDERING_LABELS) == ORDERINGS
 
 
 def test_a_completion_from_a_list_returns_to_that_list_and_never_elsewhere(person: Person, milk: Task) -> None:

@@ -88,6 +88,7 @@ function show(page, url, form, ok) {
 
 // Say what was wrong beside what was pressed, where what was typed stays.
 function say(form, ...said) {
+  document.querySelector("main [role=status]")?.remove(); // It said what was done before.
   const problem = document.getElementById("problem");
   (document.getElementById(form.id) ?? document.querySelector("h1")).before(problem);
   problem.replaceChildren(...said);
@@ -110,17 +111,20 @@ async function send(form) {
 
   let answer, text;
   try {
-    answer = await fetch(form.action, { method, headers, body });
+    answer = await fetch(form.action, { method, headers, body, signal: AbortSignal.timeout(60_000) });
     text = await answer.text();
   } catch {
     say(form, "There was no answer. Nothing that you typed is lost: try again.");
     return;
   }
   const page = new DOMParser().parseFromString(text, "text/html");
-  if (answer.ok) {
+  if (answer.ok && page.body.dataset.user) {
     keep(form, undefined);
-    if (page.body.dataset.user) show(page, answer.url, form, true);
-    else location.assign(answer.url);
+    show(page, answer.url, form, true);
+    return;
+  }
+  if (answer.ok && answer.redirected) {
+    location.assign(answer.url); // The sign-in ended after the write.
     return;
   }
   const again = page.getElementById(form.id);
