@@ -403,3 +403,15 @@ def test_the_line_that_says_what_was_done_says_nothing_else(person: Person) -> N
         page = person.client.get(person.tasks).content.decode()
         assert 'role="status"' not in page
     assert settings.CSRF_COOKIE_NAME in person.client.cookies
+
+
+def test_no_page_has_a_script_or_a_style_in_itself(person: Person, milk: Task) -> None:
+    path = f"{person.tasks}/{milk.pk}"
+    refused = person.send("PUT", path, {**person.forms(path)["PUT"], "title": " "})
+    pages = [
+        person.client.get(address) for address in (person.tasks, path, f"{path}/complete", f"{path}9", "/api/bob/tasks")
+    ]
+    for page in [refused, *pages]:
+        text = page.content.decode()
+        assert 'src="/static/tasks/api.js"' in text
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]* src=)|javascript:", text)
