@@ -47,10 +47,6 @@ def sign_in(page: Page, token: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def shot(page: Page, name: str) -> None:
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-
-
 def test_sign_in_leads_back_to_the_page_that_was_asked_for(page: Page, user: User) -> None:
     task = create(user, "Milk")
     page.goto(f"{path(user)}/{task['id']}?x=1&y=2")

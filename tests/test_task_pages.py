@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from conftest import sign
+from tests.chromium import shot
 from tests.live import Live, User
-from tests.test_browser import SCRIPT, create, listed, path, shot, sign_in
+from tests.test_browser import SCRIPT, create, listed, path, sign_in
 from todo_project.authentication import SIGN_IN_COOKIE
 
 pytestmark = pytest.mark.browser
