@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NODE_FOLDERS := tests/better_auth tests/client examples/frontend
 
 .DEFAULT_GOAL := help
-.PHONY: help run frontend superuser test check lint types schema browser fuzz faults pooled bench clean
+.PHONY: help run frontend superuser test check lint types schema browser pictures fuzz faults pooled bench clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,10 +15,7 @@ run: $(VENV)/run.stamp .env  ## Serve on http://127.0.0.1:8000 (HOST and PORT ch
 	@echo "Preparing the database and starting ..."
 	@$(BIN)/python manage.py serve
 
-frontend: $(VENV)/run.stamp .env  ## A frontend to copy from, with sign-up, on http://localhost:5173 (needs Node 20.19 or newer)
-	@node -e 'const [major, minor] = process.versions.node.split(".").map(Number); \
-		process.exit(+!(major > 22 || (major === 22 && minor > 11) || (major === 20 && minor > 18)))' 2>/dev/null || \
-		{ echo "Node 20.19, 22.12 or newer is needed, with npm: https://nodejs.org"; exit 1; }
+frontend: node20 $(VENV)/run.stamp .env  ## A frontend to copy from, with sign-up, on http://localhost:5173 (needs Node 20.19 or newer)
 	@$(call npm_ci,examples/frontend)
 	@cd examples/frontend && npm run --silent types >/dev/null
 	@exec node examples/frontend/dev.mjs
@@ -56,6 +53,13 @@ schema: $(VENV)/dev.stamp .env  ## Write the OpenAPI document anew
 
 browser: $(VENV)/browser.stamp node  ## The pages and the frontend in a real Chromium
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m browser
+
+PICTURES := $(addprefix frontend-,list-1280-light list-390-dark conflict-1280-light)
+
+pictures: $(VENV)/browser.stamp node  ## Take the pictures in docs/pictures anew
+	SHOTS=tmp/pictures $(BIN)/python -m pytest -q tests/test_frontend.py -k every_screen
+	mkdir -p docs/pictures
+	cp $(PICTURES:%=tmp/pictures/%.png) docs/pictures
 
 fuzz: $(VENV)/fuzz.stamp  ## schemathesis against the running server
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m fuzz
@@ -112,6 +116,15 @@ $(VENV)/fuzz.stamp: $(VENV)/dev.stamp
 # npm ci in a folder whose packages are missing or older than its lock file.
 npm_ci = [ $(1)/node_modules/.package-lock.json -nt $(1)/package-lock.json ] || \
 	{ echo "Installing what $(1) needs ..." && (cd $(1) && npm ci --silent --no-audit --no-fund); }
+
+# As Vite has it.
+SUPPORTED_NODE := const [major, minor] = process.versions.node.split(".").map(Number); \
+	process.exit(major > 22 || (major === 22 && minor > 11) || (major === 20 && minor > 18) ? 0 : 1)
+
+.PHONY: node20
+node20:
+	@command -v npm >/dev/null && node -e '$(SUPPORTED_NODE)' || \
+		{ echo "Node 20.19, 22.12 or newer is needed, with npm: https://nodejs.org"; exit 1; }
 
 .PHONY: node
 node:

@@ -24,6 +24,7 @@ from tests.test_documents import blocks
 CLIENT = ROOT / "tests" / "client"
 SOURCE = ROOT / "examples" / "frontend" / "src" / "client.ts"
 DOCUMENT = ROOT / "specs" / "002-backend-foundation" / "contracts" / "openapi.yaml"
+GENERATOR = "node_modules/openapi-typescript/bin/cli.js"
 
 
 def why_no_client() -> str | None:
@@ -60,8 +61,7 @@ def compiled(
     for file in [SOURCE, *CLIENT.glob("*.ts"), CLIENT / "tsconfig.json", CLIENT / "package.json"]:
         shutil.copy(file, folder)
     (folder / "node_modules").symlink_to(CLIENT / "node_modules")
-    generator = "node_modules/openapi-typescript/bin/cli.js"
-    generated = node(folder, generator, str(document), "--output", "todo-api.d.ts")
+    generated = node(folder, GENERATOR, str(document), "--output", "todo-api.d.ts")
     assert generated.returncode == 0, generated.stderr
     return node(folder, f"node_modules/{compiler}/bin/tsc", *options)
 
@@ -112,11 +112,25 @@ def test_the_client_is_called_as_the_readme_shows(tmp_path: Path) -> None:
     assert made.returncode == 0, made.stdout
 
 
+@pytest.mark.documents  # the same whatever the database
+@pytest.mark.parametrize("compiler", ["typescript", "typescript-7"])
+def test_the_example_around_it_compiles(tmp_path: Path, compiler: str) -> None:
+    frontend = ROOT / "examples" / "frontend"
+    assert (frontend / "node_modules").is_dir(), "run npm ci in examples/frontend"
+    shutil.copytree(frontend / "src", tmp_path / "src")
+    shutil.copy(frontend / "tsconfig.json", tmp_path)
+    (tmp_path / "node_modules").symlink_to(frontend / "node_modules")
+    generated = node(CLIENT, GENERATOR, str(DOCUMENT), "--output", str(tmp_path / "src" / "todo-api.d.ts"))
+    assert generated.returncode == 0, generated.stderr
+    made = node(tmp_path, str(CLIENT / "node_modules" / compiler / "bin" / "tsc"))
+    assert made.returncode == 0, made.stdout
+
+
 @pytest.mark.parametrize(("rate", "waits"), [("1/second", True), ("1/minute", False)])
 def test_the_client_waits_as_long_as_retry_after_says_if_that_is_not_long(
     tmp_path: Path, rate: str, waits: bool
 ) -> None:
-    made = compiled(tmp_path, DOCUMENT)
+    made = compiled(tmp_path, DOCUMENT, compiler="typescript-7")
     assert made.returncode == 0, made.stdout
     with live(THROTTLE_RATE=rate, WEB_CONCURRENCY="1") as service:
         done = node(tmp_path, "out/throttled.js", TODO_URL=service.url, TOKEN=sign("ann"), USER_ID="ann")

@@ -15,12 +15,14 @@ export function Tasks({ todo }: { todo: TodoClient }) {
   const [search, setSearch] = useState("");
   const [tasks, setTasks] = useState<Task[]>();
   const [next, setNext] = useState<string>();
+  const [loaded, setLoaded] = useState(""); // of which list the tasks are
   const [loading, setLoading] = useState(true);
-  const [problem, setProblem] = useState<unknown>();
+  const [problem, setProblem] = useState<{ error: unknown; cursor: string | undefined }>();
   const [refused, setRefused] = useState<unknown>(); // why a task was not deleted
   const [said, setSaid] = useState("");
   const request = useRef<AbortController>(undefined);
   const heading = useRef<HTMLHeadingElement>(null);
+  const list = `${view} ${search}`;
 
   async function load(cursor?: string) {
     request.current?.abort();
@@ -39,8 +41,9 @@ export function Tasks({ todo }: { todo: TodoClient }) {
       );
       setTasks((before) => (cursor ? without(before, ...page.tasks).concat(page.tasks) : page.tasks));
       setNext(page.next);
+      setLoaded(list);
     } catch (error) {
-      if (!signal.aborted) setProblem(error);
+      if (!signal.aborted) setProblem({ error, cursor });
     }
     if (!signal.aborted) setLoading(false);
   }
@@ -53,13 +56,13 @@ export function Tasks({ todo }: { todo: TodoClient }) {
   useEffect(() => {
     void load();
     return () => request.current?.abort();
-  }, [todo, view, search]);
+  }, [todo, list]);
 
   // Loads by itself once Retry-After has passed, or the connection is back.
-  const retry = () => void load(tasks && next);
+  const retry = () => void load(problem?.cursor);
   useEffect(() => {
     if (!problem) return;
-    const wait = problem instanceof TodoError && problem.retryAfter;
+    const wait = problem.error instanceof TodoError && problem.error.retryAfter;
     const timer = wait ? setTimeout(retry, 1000 * wait) : undefined;
     addEventListener("online", retry);
     return () => {
@@ -70,9 +73,11 @@ export function Tasks({ todo }: { todo: TodoClient }) {
 
   function added(task: Task) {
     setSaid(`Added “${task.title}”.`);
-    if (loading || view === "completed" || search) {
+    if (view === "completed" || search) {
       setTyped("");
-      setView("all");
+      setSearch("");
+      setView("all"); // where it is seen
+    } else if (loading) {
       void load();
     } else {
       setTasks((before) => [task, ...without(before, task)]);
@@ -109,6 +114,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
     const { task, timer } = pending.current;
     clearTimeout(timer);
     pending.current = undefined;
+    if (document.activeElement?.closest(".toast")) heading.current?.focus();
     setUndoable(undefined);
     try {
       await todo.delete(task);
@@ -126,7 +132,14 @@ export function Tasks({ todo }: { todo: TodoClient }) {
     }
     setGone((before) => before.filter((id) => id !== task.id));
   }
-  useEffect(() => () => void sendDelete(), []);
+  // Who leaves the page does not undo any more.
+  useEffect(() => {
+    addEventListener("pagehide", sendDelete);
+    return () => {
+      removeEventListener("pagehide", sendDelete);
+      void sendDelete();
+    };
+  }, []);
 
   const shown = tasks?.filter(({ id }) => !gone.includes(id));
   return (
@@ -154,7 +167,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
         </div>
         <Problem error={refused} />
         {shown && (
-          <ul className="tasks" aria-busy={loading}>
+          <ul className="tasks" aria-busy={loading} hidden={!!problem && loaded !== list}>
             {shown.map((task) => (
               <TaskItem key={task.id} task={task} todo={todo} onChange={changed} onDelete={remove} />
             ))}
@@ -162,7 +175,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
         )}
         {!loading && !problem && !shown?.length && !next && <p className="empty">{emptyText(view, search)}</p>}
         {loading && !shown?.length && <p className="empty">Loading …</p>}
-        <Problem error={problem} retry={retry} />
+        <Problem error={problem?.error} retry={retry} />
         {next && !problem && (
           <button type="button" className="more" disabled={loading} onClick={() => void load(next)}>
             {loading ? "Loading …" : "Show more"}
@@ -173,7 +186,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
         {said}
       </p>
       {undoable && (
-        <div className="toast" role="status">
+        <div className="toast" role="status" key={undoable.id}>
           <span>Deleting “{undoable.title}”</span>
           <button type="button" autoFocus onClick={undo}>
             Undo

@@ -46,6 +46,7 @@ async function exchange(method: string, url: string, token: string, { body, head
       method,
       headers: { ...headers, Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
       body: body === undefined ? null : JSON.stringify(body),
+      keepalive: method === "DELETE", // it is sent even if the page is left at this moment
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
     return { response, text: await response.text() };
