@@ -15,7 +15,7 @@ run: $(VENV)/run.stamp .env  ## Serve on http://127.0.0.1:8000 (HOST and PORT ch
 	@echo "Preparing the database and starting ..."
 	@$(BIN)/python manage.py serve
 
-frontend: node20 $(VENV)/run.stamp .env  ## A frontend to copy from, with sign-up, on http://localhost:5173 (needs Node 20.19 or newer)
+frontend: node20 $(VENV)/run.stamp .env  ## The API with a frontend to copy from, on http://localhost:5173 (needs Node)
 	@$(call npm_ci,examples/frontend)
 	@cd examples/frontend && npm run --silent types >/dev/null
 	@exec node examples/frontend/dev.mjs

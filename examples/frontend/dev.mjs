@@ -1,4 +1,4 @@
-// Starts the API, Better Auth and Vite, and ends all of them on Ctrl-C or when one of them ends. `make frontend` calls it.
+// Starts the API, Better Auth and Vite, and ends them together: on Ctrl-C, or when one of them ends.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
@@ -14,7 +14,8 @@ const api = `http://127.0.0.1:${PORT}`;
 for (const [variable, port] of Object.entries({ PORT, AUTH_PORT, FRONTEND_PORT })) {
   const probe = createServer().listen(Number(port), "127.0.0.1");
   await once(probe, "listening").catch(() => {
-    console.error(`Port ${port} is taken. End what listens there, or take another one: ${variable}=${+port + 1} make frontend`);
+    console.error(`Port ${port} is taken. End what listens there, or choose another one, for example:`);
+    console.error(`${variable}=${Number(port) + 1} make frontend`);
     process.exit(1);
   });
   await once(probe.close(), "close");
@@ -24,7 +25,8 @@ const running = new Map();
 let ending = false;
 
 function start(name, command, folder, variables) {
-  const child = spawn(command[0], command.slice(1), { cwd: folder, env: { ...process.env, ...variables }, stdio: ["ignore", "ignore", "inherit"] });
+  const env = { ...process.env, ...variables };
+  const child = spawn(command[0], command.slice(1), { cwd: folder, env, stdio: ["ignore", "ignore", "inherit"] });
   running.set(name, child);
   child.on("error", (error) => console.error(`${name} cannot start: ${error.message}`));
   child.on("close", () => {
@@ -55,7 +57,8 @@ start("The API", [".venv/bin/python", "manage.py", "serve"], root, {
   DJANGO_HTTPS: "",
 });
 start("Better Auth", [process.execPath, "server.mjs"], here, { AUTH_PORT, BETTER_AUTH_URL: frontend });
-start("Vite", [process.execPath, "node_modules/vite/bin/vite.js"], here, { AUTH_PORT, FRONTEND_PORT, VITE_TODO_URL: api });
+const vite = [process.execPath, "node_modules/vite/bin/vite.js"];
+start("Vite", vite, here, { AUTH_PORT, FRONTEND_PORT, VITE_TODO_URL: api });
 
 for (const url of [`${api}/readyz`, `${frontend}/api/auth/ok`, frontend]) {
   while (!ending && !(await fetch(url).then(({ ok }) => ok, () => false))) await sleep(200);

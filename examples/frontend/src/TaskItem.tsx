@@ -116,7 +116,13 @@ function Editor({ task, todo, onSaved, onClose }: EditorProps) {
         </div>
       )}
       {stored && <h3>Yours</h3>}
-      <Field label="Title" autoFocus value={title} error={fields.title} onChange={(event) => setTitle(event.target.value)} />
+      <Field
+        label="Title"
+        autoFocus
+        value={title}
+        error={fields.title}
+        onChange={(event) => setTitle(event.target.value)}
+      />
       <Field
         label="Description"
         multiline

@@ -124,7 +124,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
       if (error instanceof TodoError && error.code === "not_found") {
         setTasks((before) => without(before, task));
       } else if (error instanceof TodoError && error.code === "precondition_failed") {
-        setRefused(new Error(`“${task.title}” was not deleted: it has changed meanwhile. Look at it, and delete it again.`));
+        setRefused(new Error(`“${task.title}” was not deleted, since it has changed meanwhile. Look at it again.`));
         void load();
       } else {
         setRefused(error);
@@ -236,7 +236,13 @@ function AddTask({ todo, onAdded }: { todo: TodoClient; onAdded: (task: Task) =>
   const wrong = problem instanceof TodoError ? problem.fields.title : undefined;
   return (
     <form className="card add" onSubmit={submit}>
-      <Field label="New task" value={title} readOnly={busy} error={wrong} onChange={(event) => setTitle(event.target.value)} />
+      <Field
+        label="New task"
+        value={title}
+        readOnly={busy}
+        error={wrong}
+        onChange={(event) => setTitle(event.target.value)}
+      />
       <button className="primary" disabled={busy || wait > 0}>
         {wait ? `Wait ${wait} s` : problem && !wrong ? "Try again" : "Add"}
       </button>

@@ -1,4 +1,4 @@
-// The todo API in the browser, in Node and in Next.js: plain fetch, no dependency. Its types come from the API's document:
+// The todo API by plain fetch, in a browser, in Node or in Next.js. Its types come from the API's own document:
 // npx openapi-typescript http://127.0.0.1:8000/openapi.json --output todo-api.d.ts
 import type { components, operations } from "./todo-api.d.ts";
 
@@ -11,15 +11,13 @@ export type TodoClient = ReturnType<typeof todoClient>;
 // The API answered, and refused. `message` can be shown to a person.
 export class TodoError extends Error {
   override readonly name = "TodoError";
-  readonly status: number;
   readonly problem: Problem | undefined; // none if something in between answered, such as a proxy
   readonly code: Problem["code"] | undefined;
   readonly fields: { [Name in keyof TaskInput]?: string } = {}; // what is wrong with which field
   readonly retryAfter: number | undefined; // in seconds
 
   constructor(response: Response, problem?: Problem) {
-    super(problem?.detail ?? `The service answered ${response.status}. Try again in a moment.`);
-    this.status = response.status;
+    super(problem?.detail ?? `The service itself did not answer (${response.status}). Try again in a moment.`);
     this.problem = problem;
     this.code = problem?.code;
     for (const { pointer, detail } of problem?.errors ?? []) {
@@ -38,16 +36,14 @@ export class NetworkError extends Error {
 export const etag = (task: Task) => `"${task.updated_at.replace(/\D/g, "")}"`;
 
 type Options = { body?: unknown; headers?: Record<string, string>; signal?: AbortSignal | undefined };
-
 async function exchange(method: string, url: string, token: string, { body, headers, signal }: Options) {
-  const timeout = AbortSignal.timeout(30_000);
   try {
     const response = await fetch(url, {
       method,
       headers: { ...headers, Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
       body: body === undefined ? null : JSON.stringify(body),
       keepalive: method === "DELETE", // it is sent even if the page is left at this moment
-      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      signal: AbortSignal.any([AbortSignal.timeout(30_000), ...(signal ? [signal] : [])]),
     });
     return { response, text: await response.text() };
   } catch (error) {
@@ -67,22 +63,23 @@ export function todoClient(baseUrl: string, userId: string, freshToken: () => Pr
       const forget = () => void (token === used && (token = undefined));
       used.catch(forget);
       const { response, text } = await exchange(method, url, await used, options);
-      if (response.ok || response.status === 304) return { response, data: text ? JSON.parse(text) : undefined };
-      const isProblem = response.headers.get("Content-Type")?.startsWith("application/problem+json");
-      const error = new TodoError(response, isProblem ? JSON.parse(text) : undefined);
-      if (error.status === 401) forget();
+      const type = response.headers.get("Content-Type") ?? "";
+      const data = /^application\/(problem\+)?json/.test(type) ? JSON.parse(text) : undefined;
+      if ((response.ok && data) || response.status === 204 || response.status === 304) return { response, data };
+      const error = new TodoError(response, type.startsWith("application/problem") ? data : undefined);
+      if (response.status === 401) forget();
       if (attempt > 1) throw error;
       if (error.code === "token_expired") continue;
-      // Not with If-Match: if the first request was done after all, the second would be told that the task has changed.
-      if (!error.retryAfter || error.retryAfter > 5 || options.headers?.["If-Match"]) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 1000 * error.retryAfter!));
+      // Not with If-Match: had the first request been done after all, the second would look like a conflict.
+      const { retryAfter } = error;
+      if (!retryAfter || retryAfter > 5 || options.headers?.["If-Match"]) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1000 * retryAfter));
     }
   }
 
   // One page, and the cursor of the next one if there is one.
   async function page(filter: Filter = {}, signal?: AbortSignal): Promise<{ tasks: Task[]; next: string | undefined }> {
-    const given = Object.entries(filter).filter(([, value]) => value !== undefined);
-    const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
+    const query = new URLSearchParams(JSON.parse(JSON.stringify(filter))); // without what is undefined
     const { response, data } = await send("GET", `${tasksUrl}?${query}`, { signal });
     const next = /<([^>]+)>; rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
     return { tasks: data, next: (next && new URL(next).searchParams.get("cursor")) || undefined };
@@ -92,13 +89,14 @@ export function todoClient(baseUrl: string, userId: string, freshToken: () => Pr
     page,
     // Every task, page after page: `for await (const task of todo.list({ completed: false })) ...`
     async *list(filter: Filter = {}): AsyncGenerator<Task> {
-      for (let next = filter.cursor, first = true; first || next; first = false) {
-        const got = await page(next ? { ...filter, cursor: next } : filter);
-        yield* got.tasks;
-        next = got.next;
-      }
+      let cursor = filter.cursor;
+      do {
+        const { tasks, next } = await page({ ...filter, ...(cursor && { cursor }) });
+        yield* tasks;
+        cursor = next;
+      } while (cursor);
     },
-    // Make a key (crypto.randomUUID()) for each new task, and call again with it until an answer comes: there is one task.
+    // Make a key for each new task, by crypto.randomUUID(), and keep it until an answer comes: there will be one task.
     async create(input: TaskInput, key: string): Promise<Task> {
       return (await send("POST", tasksUrl, { body: input, headers: { "Idempotency-Key": key } })).data;
     },
@@ -107,7 +105,7 @@ export function todoClient(baseUrl: string, userId: string, freshToken: () => Pr
       const headers: Record<string, string> = known ? { "If-None-Match": etag(known) } : {};
       return (await send("GET", `${tasksUrl}/${id}`, { headers })).data ?? known;
     },
-    // Update and delete write only what was seen: if `task` has changed since, the error's code is "precondition_failed".
+    // Update and delete write only what was seen: if it has changed since, the error's code is "precondition_failed".
     async update(task: Task, input: TaskInput): Promise<Task> {
       return (await send("PUT", `${tasksUrl}/${task.id}`, { body: input, headers: { "If-Match": etag(task) } })).data;
     },

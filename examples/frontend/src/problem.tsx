@@ -47,7 +47,11 @@ export function Field({ label, error, multiline, ...rest }: FieldProps & Compone
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
-      {multiline ? <textarea rows={4} {...(rest as ComponentProps<"textarea">)} {...shared} /> : <input {...rest} {...shared} />}
+      {multiline ? (
+        <textarea rows={4} {...(rest as ComponentProps<"textarea">)} {...shared} />
+      ) : (
+        <input {...rest} {...shared} />
+      )}
       {error && (
         <p className="field-error" id={`${id}-error`} role="alert">
           {error}
