@@ -1,13 +1,16 @@
 """Whether a system does what the others do, checked before anything is measured."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from typing import Any
 
+from benchmarks.better_auth import PUBLISHED, token
 from benchmarks.database import COLUMNS, Data
-from benchmarks.load import WrongAnswer, token
+from benchmarks.load import WrongAnswer
 from benchmarks.systems import Server
+from todo_project.tests.key_server import key_pair
 
 TASK = {"title": "Water the plants", "description": "The fern too.", "completed": False}
 
@@ -31,7 +34,7 @@ def ask(
         return answer.status, json.loads(text) if text and is_json else None, dict(answer.headers)
 
 
-def check(server: Server, data: Data) -> None:
+def check(server: Server, data: Data, algorithm: str = "EdDSA") -> None:
     """Raise WrongAnswer at the first thing that another system would answer differently."""
 
     def must(condition: bool, what: str) -> None:
@@ -44,7 +47,7 @@ def check(server: Server, data: Data) -> None:
         return answer
 
     alice, bob = data.active_users[:2]
-    hers, his = token(alice), token(bob)
+    hers, his = token(alice, algorithm), token(bob, algorithm)
     tasks = f"/api/{alice}/tasks"
 
     page = expect(200, "GET", f"{tasks}?limit=50", hers)
@@ -66,7 +69,12 @@ def check(server: Server, data: Data) -> None:
     must(expect(200, "PATCH", f"{task}/complete", hers)["completed"] is False, "a toggle does not toggle")
     must(expect(200, "PATCH", f"{task}/complete", hers)["completed"] is True, "a second toggle does not toggle back")
 
-    for bearer in (None, "rubbish", hers[:-4] + "AAAA", token(alice, lifetime=-3600)):
+    expired, unsigned = token(alice, algorithm, exp=int(time.time()) - 3600), token(alice, "none")
+    forged = token(alice, algorithm, key_pair(algorithm, "not published") if algorithm in PUBLISHED else "x" * 42)
+    refused = [None, "rubbish", hers[:-4] + "AAAA", expired, unsigned, forged]
+    if algorithm in PUBLISHED:
+        refused += [token(alice, algorithm, iss="http://elsewhere"), token(alice, algorithm, aud="http://elsewhere")]
+    for bearer in refused:
         expect(401, "GET", task, bearer)
         expect(401, "POST", tasks, bearer, TASK)
     for method, path in (("GET", tasks), ("GET", task), ("DELETE", task), ("PATCH", f"{task}/complete")):

@@ -12,8 +12,9 @@ import psycopg
 
 from benchmarks import machine, proxy, systems
 from benchmarks.bench import Bench
+from benchmarks.better_auth import token
 from benchmarks.check import TASK, ask, check
-from benchmarks.load import Cell, WrongAnswer, token
+from benchmarks.load import Cell, WrongAnswer
 from benchmarks.report import Bar, Section
 from benchmarks.systems import System
 from tests.pgbouncer import PREPARED, describe

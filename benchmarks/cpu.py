@@ -7,8 +7,8 @@ from statistics import median
 
 from benchmarks import machine, systems
 from benchmarks.bench import Bench
+from benchmarks.better_auth import token
 from benchmarks.check import check
-from benchmarks.load import token
 from benchmarks.report import Bar, Section
 
 

@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 from benchmarks import machine, systems
 from benchmarks.bench import Bench
+from benchmarks.better_auth import token
 from benchmarks.check import check
 from benchmarks.database import TASKS_OF_EACH, Data, user_name
-from benchmarks.load import WrongAnswer, token
+from benchmarks.load import WrongAnswer
 from benchmarks.report import Bar, Section, percentile
 
 PAGES = (1, 10, 100, 1000)

@@ -4,16 +4,13 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import jwt
-
 from benchmarks import machine
+from benchmarks.better_auth import token
 from benchmarks.database import Data
-from benchmarks.systems import SECRET
 
 WORKLOADS = ("list", "read", "create", "update", "toggle", "delete", "mix")
 
@@ -34,13 +31,9 @@ class Cell:
     cpu: float = 0
 
 
-def token(user: str, lifetime: int = 12 * 3600) -> str:
-    return jwt.encode({"sub": user, "exp": int(time.time()) + lifetime}, SECRET, algorithm="HS256")
-
-
-def write_users(path: Path, users: Iterable[str]) -> Path:
+def write_users(path: Path, users: Iterable[str], algorithm: str = "EdDSA") -> Path:
     """The file of active users and their tokens that load.lua reads."""
-    path.write_text("".join(f"{user} {token(user)}\n" for user in users))
+    path.write_text("".join(f"{user} {token(user, algorithm)}\n" for user in users))
     return path
 
 

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import better_auth, machine
 
-SECRET = "benchmarks-only: forty-two bytes, no meaning"
 # The Django peers run on the same server as the project, with its configuration.
 GUNICORN = ("-m", "gunicorn", "-c", str(machine.PROJECT / "gunicorn.conf.py"))
 
@@ -63,8 +62,9 @@ def project_environment(database_url: str) -> dict[str, str]:
     settings = re.findall("^([A-Z_]+)=", (machine.PROJECT / ".env.example").read_text(), re.M)
     own = {
         "DATABASE_URL": database_url,
-        "BETTER_AUTH_SECRET": SECRET,
-        "DJANGO_SECRET_KEY": SECRET,
+        "BETTER_AUTH_URL": better_auth.url(),
+        "BETTER_AUTH_SECRET": better_auth.SECRET,
+        "DJANGO_SECRET_KEY": better_auth.SECRET,
         "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
         "WEB_CONCURRENCY": "1",
     }

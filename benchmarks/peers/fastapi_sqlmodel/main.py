@@ -1,19 +1,20 @@
-"""The first plan: FastAPI, SQLModel, asyncpg and python-jose."""
+"""The first plan: FastAPI, SQLModel and asyncpg; PyJWT, since its python-jose cannot verify EdDSA."""
 
 import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated
 
+import jwt
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from jose import JWTError, jwt
 from sqlalchemy import Column, DateTime
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlmodel import Field, SQLModel, desc, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-SECRET = os.environ["BETTER_AUTH_SECRET"]
+URL = os.environ["BETTER_AUTH_URL"]
+keys = jwt.PyJWKClient(f"{URL}/api/auth/jwks")
 engine = create_async_engine(
     os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+asyncpg://"), pool_size=20, max_overflow=0
 )
@@ -55,13 +56,14 @@ async def get_owner(
     user_id: str, token: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 ) -> str:
     """The token's subject, which must be the user in the path."""
+    raw = token.credentials if token else ""
     try:
-        claims = jwt.decode(
-            token.credentials if token else "", SECRET, algorithms=["HS256"], options={"require_exp": True}
-        )
-    except JWTError:
+        key = keys.get_signing_key_from_jwt(raw)
+        required = {"require": ["exp", "sub"]}
+        claims = jwt.decode(raw, key, algorithms=["EdDSA"], issuer=URL, audience=URL, options=required)
+    except jwt.PyJWTError:
         raise HTTPException(401, "Invalid token", {"WWW-Authenticate": "Bearer"}) from None
-    if claims.get("sub") != user_id:
+    if claims["sub"] != user_id:
         raise HTTPException(403, "Not your tasks")
     return user_id
 

@@ -1,12 +1,22 @@
 // Fastify and pg: one named prepared statement a request, serializers compiled from the schema.
+import { createPublicKey } from "node:crypto";
 import Fastify from "fastify";
 import { createVerifier } from "fast-jwt";
+import buildGetJwks from "get-jwks";
 import pg from "pg";
 
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 20 });
+const url = process.env.BETTER_AUTH_URL;
+const jwks = buildGetJwks({ issuersWhitelist: [url], jwksPath: "/api/auth/jwks" });
 const verify = createVerifier({
-  key: process.env.BETTER_AUTH_SECRET, algorithms: ["HS256"], requiredClaims: ["sub", "exp"],
+  // getPublicKey() of get-jwks cannot turn an Ed25519 key into PEM.
+  key: async ({ header: { alg, kid } }) => {
+    const jwk = await jwks.getJwk({ domain: url, alg, kid });
+    return createPublicKey({ key: jwk, format: "jwk" }).export({ type: "spki", format: "pem" });
+  },
+  algorithms: ["EdDSA"], allowedIss: url, allowedAud: url, requiredClaims: ["sub", "exp"],
+  cache: true, // Verified tokens are remembered, as this project does.
 });
 
 const columns = "id, title, description, completed, user_id, created_at, updated_at";
@@ -61,7 +71,7 @@ app.addHook("onRequest", async (request) => {
   let claims;
   try {
     if (scheme !== "Bearer") throw new Error("no token");
-    claims = verify(token);
+    claims = await verify(token);
   } catch {
     throw fail(401, "Invalid token");
   }
