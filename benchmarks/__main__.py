@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import against, connections, cpu, growth, keys, report, systems, worker
+from benchmarks import against, connections, cpu, growth, keys, report, sqlite, systems, tokens, worker
 from benchmarks import bench as benches
 from benchmarks.bench import Bench
 from benchmarks.check import check, check_noop
@@ -49,6 +49,8 @@ def run(command: str, options: argparse.Namespace) -> None:
     data = Data(options.size, spare=round(options.seconds * 20_000) if command == "compare" else 0)
     if command == "growth":
         data = Data(options.large, heavy=100_000)
+    elif command == "sqlite":
+        data = Data(min(options.size, 100_000))
     elif command == "check":
         data = Data(10_000)
     with benches.prepared(data, options.seconds, options.connections) as bench:
@@ -62,7 +64,9 @@ def run(command: str, options: argparse.Namespace) -> None:
 
 COMMANDS: dict[str, Callable[[Bench, argparse.Namespace], Section]] = {
     "compare": lambda bench, options: compare(bench, options.rounds),
-    "cpu": lambda bench, options: cpu.cpu(bench, options.rounds * 400),
+    "tokens": lambda bench, options: tokens.tokens(bench, options.rounds),
+    "sqlite": lambda bench, options: sqlite.sqlite(bench, options.rounds),
+    "cpu": lambda bench, options: cpu.cpu(bench, options.rounds),
     "growth": lambda bench, options: growth.growth(bench, options.rounds, Data(10_000)),
     "memory": lambda bench, options: worker.memory(bench, options.requests),
     "keys": lambda bench, options: keys.keys(bench, options.rounds),

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import database, machine, systems
-from benchmarks.database import Cluster, Data
+from benchmarks.database import Cluster, Data, Files
 from benchmarks.load import Load, write_users
 
 
 @dataclass(frozen=True)
 class Bench:
     workspace: Path
-    cluster: Cluster
+    cluster: Cluster | Files
     data: Data
     load: Load
 

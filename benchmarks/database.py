@@ -1,14 +1,16 @@
-"""PostgreSQL of our own: started in a temporary directory, loaded with COPY, cloned for each system and round."""
+"""PostgreSQL of our own, and SQLite files: made in a temporary directory, loaded, cloned for each system and round."""
 
 import hashlib
 import os
 import pwd
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -151,6 +153,45 @@ class Cluster:
     def tidy(self, name: str) -> None:
         """Leave none of one cell's garbage and unwritten pages to the next."""
         self.run("VACUUM tasks_task", "CHECKPOINT", database=name)
+
+
+@dataclass(frozen=True)
+class Files:
+    """SQLite files in a directory, with the methods of Cluster that a comparison needs."""
+
+    directory: Path
+
+    def path(self, database: str) -> Path:
+        return self.directory / f"{database}.sqlite3"
+
+    def url(self, database: str) -> str:
+        return f"sqlite:///{self.path(database)}"
+
+    def version(self) -> str:
+        return f"SQLite {sqlite3.sqlite_version}"
+
+    def load(self, database: str, data: Data) -> None:
+        """Make a file with the project's tables and the rows, with values as Django stores them."""
+        migrate(self.url(database))
+        with closing(sqlite3.connect(self.path(database))) as connection, connection:
+            connection.executemany(
+                f"INSERT INTO tasks_task ({COLUMNS}) VALUES (?, ?, nullif(?, '\\N'), ? = 't', ?, replace(?, '+00:00', ''), replace(?, '+00:00', ''))",
+                (line.rstrip("\n").split("\t") for line in data.rows()),
+            )
+
+    def clone(self, template: str, name: str) -> None:
+        self.drop(name)
+        shutil.copy(self.path(template), self.path(name))
+
+    def drop(self, *names: str) -> None:
+        for name in names:
+            for ending in ("", "-wal", "-shm"):
+                self.path(name).with_name(f"{name}.sqlite3{ending}").unlink(missing_ok=True)
+
+    def tidy(self, name: str) -> None:
+        """Leave none of one cell's unwritten pages to the next."""
+        with closing(sqlite3.connect(self.path(name))) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What the machine offers: cores, programs, free ports, and processes that are pinned and cleaned up."""
 
 import os
+import platform
 import pwd
 import shutil
 import signal
@@ -140,4 +141,5 @@ def cpu_seconds(pid: int) -> float:
 
 def describe() -> str:
     model = Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].partition("\n")[0]
-    return f"{os.cpu_count()} cores ({model or 'unknown'}), Python {sys.version.split()[0]}"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores ({model or 'unknown'}), {memory:.0f} GB of memory, Linux {platform.release()}"
