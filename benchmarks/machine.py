@@ -47,6 +47,10 @@ def required(program: str | None, name: str) -> str:
     return program
 
 
+def output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def unprivileged_user() -> str | None:
     """Who runs PostgreSQL and PgBouncer where we are root, since they refuse to run as root; else None."""
     if os.geteuid() != 0:

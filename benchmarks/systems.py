@@ -1,8 +1,10 @@
 """The systems under measurement: this project, its no-op view, and the peers."""
 
+import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,6 +27,19 @@ class System:
     command: tuple[str, ...]
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+
+    def version(self) -> str:
+        """The releases of the packages that are installed for it."""
+        if self.command[0] == "node":
+            found = [
+                json.loads((self.cwd / "node_modules" / name / "package.json").read_text())["version"]
+                for name in self.packages
+            ]
+        else:
+            code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+            found = machine.output(self.command[0], "-c", code, *self.packages).split()
+        return f"{self.title}: " + ", ".join(map(" ".join, zip(self.packages, found, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,10 @@ def project_environment(database_url: str) -> dict[str, str]:
     return kept | dict.fromkeys(settings, "") | own
 
 
-PROJECT = System("project", "This project", (sys.executable, *GUNICORN, "todo_project.wsgi"), machine.PROJECT)
+PROJECT = System(
+    "project", "This project", (sys.executable, *GUNICORN, "todo_project.wsgi"), machine.PROJECT,
+    packages=("django", "djangorestframework", "psycopg", "PyJWT", "gunicorn"),
+)  # fmt: skip
 NOOP = System(
     "noop", "No-op view of this project", PROJECT.command, machine.PROJECT,
     {"DJANGO_SETTINGS_MODULE": "benchmarks.noop_settings"},
@@ -79,38 +97,68 @@ NOOP = System(
 BARE = System("bare", "Bare Django with DRF", (sys.executable, *GUNICORN, "bare:application"), machine.PEERS / "bare")
 
 
-def django_peer(name: str, title: str) -> System:
+def django_peer(name: str, title: str, framework: str) -> System:
     # This project's application logs its requests itself; of the peers, gunicorn does.
     command = (str(machine.PEERS_PYTHON), *GUNICORN, "--access-logfile", "-", "django_base.wsgi")
-    return System(name, title, command, machine.PEERS, {"PEER": name})
+    packages = ("django", framework, "psycopg", "PyJWT", "gunicorn")
+    return System(name, title, command, machine.PEERS, {"PEER": name}, packages)
 
 
 PEERS = (
     System(
         "fastapi_sqlmodel", "FastAPI + SQLModel + asyncpg",
         (str(machine.PEERS_PYTHON), "-m", "uvicorn", "main:app"), machine.PEERS / "fastapi_sqlmodel",
+        packages=("fastapi", "sqlmodel", "asyncpg", "PyJWT", "uvicorn"),
     ),
-    django_peer("drf_plain", "Plain DRF"),
-    django_peer("django_ninja", "Django Ninja"),
-    System("fastify_pg", "Fastify + pg", ("node", "server.js"), machine.PEERS / "fastify_pg", {"NODE_ENV": "production"}),
+    django_peer("drf_plain", "Plain DRF", "djangorestframework"),
+    django_peer("django_ninja", "Django Ninja", "django-ninja"),
+    System(
+        "fastify_pg", "Fastify + pg", ("node", "server.js"), machine.PEERS / "fastify_pg", {"NODE_ENV": "production"},
+        ("fastify", "pg", "fast-jwt", "get-jwks"),
+    ),
 )  # fmt: skip
+
+
+def lists(peer: System) -> tuple[Path, Path]:
+    """The list of a peer's packages, and the copy of it that says what was installed."""
+    if peer.command[0] == "node":
+        return peer.cwd / "package-lock.json", peer.cwd / "node_modules" / "package-lock.json"
+    return machine.HERE / "requirements.txt", machine.HERE / ".venv" / "requirements.txt"
+
+
+def installed(peer: System) -> bool:
+    wanted, there = lists(peer)
+    return there.exists() and there.read_text() == wanted.read_text()
 
 
 def available_peers() -> tuple[System, ...]:
     """The peers, installed where they were not yet; Fastify only where there is Node."""
-    requirements, installed = machine.HERE / "requirements.txt", machine.HERE / ".venv" / "requirements.txt"
-    if not installed.exists() or installed.read_text() != requirements.read_text():
-        print("Installing the Python peers.", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", str(machine.HERE / ".venv")], check=True)
-        subprocess.run([str(machine.PEERS_PYTHON), "-m", "pip", "install", "-q", "-r", str(requirements)], check=True)
-        shutil.copy(requirements, installed)
+    peers = PEERS
     if not (shutil.which("node") and shutil.which("npm")):
         print("Fastify is skipped: there is no Node.")
-        return tuple(peer for peer in PEERS if peer.name != "fastify_pg")
-    fastify = machine.PEERS / "fastify_pg"
-    if not (fastify / "node_modules").exists():
-        subprocess.run(["npm", "ci", "--silent"], cwd=fastify, check=True)
-    return PEERS
+        peers = tuple(peer for peer in PEERS if peer.command[0] != "node")
+    for peer in peers:
+        if installed(peer):
+            continue
+        print(f"Installing {peer.title}.", flush=True)
+        wanted, there = lists(peer)
+        if peer.command[0] == "node":
+            subprocess.run(["npm", "ci", "--silent"], cwd=peer.cwd, check=True)
+        else:
+            subprocess.run([sys.executable, "-m", "venv", str(machine.HERE / ".venv")], check=True)
+            subprocess.run([peer.command[0], "-m", "pip", "install", "-q", "-r", str(wanted)], check=True)
+        shutil.copy(wanted, there)
+    return peers
+
+
+def describe() -> list[str]:
+    """The machine, and the versions of everything that is installed."""
+    postgres = machine.output(str(machine.postgres_program("postgres")), "--version").split()[-1]
+    programs = f"Python {sys.version.split()[0]}, PostgreSQL {postgres}, SQLite {sqlite3.sqlite_version}"
+    if shutil.which("node"):
+        programs += f", Node {machine.output('node', '--version').lstrip('v')}"
+    made_of = [system.version() for system in (PROJECT, *filter(installed, PEERS))]
+    return [f"- {line}" for line in (machine.describe(), programs, *made_of)]
 
 
 @contextmanager
