@@ -71,7 +71,7 @@ pooled: $(VENV)/dev.stamp node  ## The running service behind PgBouncer in trans
 	$(BIN)/python -m tests.pgbouncer $(BIN)/python -m pytest -q tests/test_live.py tests/test_manners_live.py \
 		tests/test_end_to_end.py tasks/tests/test_conditions.py tasks/tests/test_idempotency.py tasks/tests/test_concurrency.py
 
-bench: $(VENV)/dev.stamp  ## Measure against the peers, with a million tasks: 25 minutes on two quiet cores
+bench: $(VENV)/dev.stamp  ## Compare with the peers: EdDSA tokens, a million tasks, 25 minutes on two quiet cores
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove what the commands above installed; your data and .env stay
