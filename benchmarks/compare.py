@@ -47,26 +47,25 @@ class Measured:
         return [getattr(mine, measure) / getattr(theirs, measure) for mine, theirs in pairs]
 
     def rows(self, *workloads: str) -> list[Sequence[str]]:
-        rows: list[Sequence[str]] = []
-        for workload in workloads:
-            for name, title in self.titles.items():
-                if measured := self.cells[name].get(workload):
-                    rate, *times, cpu = (
-                        median(getattr(cell, part) for cell in measured)
-                        for part in ("rate", "p50", "p95", "p99", "cpu")
-                    )
-                    row = [
-                        workload,
-                        title,
-                        f"{rate:,.0f}",
-                        *(f"{time:.1f}" for time in times),
-                        f"{cpu:.2f}" if cpu else "",
-                    ]
-                    compared = name != "project" and workload in self.cells["project"]
-                    row.append(report.spread(self.ratios(workload, name)) if compared else "")
-                    row.append(f"{median(self.memory[name]):.0f}" if name in self.memory else "")
-                    rows.append(row)
-        return rows
+        return [
+            self.row(workload, name) for workload in workloads for name in self.titles if self.cells[name].get(workload)
+        ]
+
+    def row(self, workload: str, name: str) -> Sequence[str]:
+        cells = self.cells[name][workload]
+        parts = ("rate", "p50", "p95", "p99", "cpu")
+        rate, *times, cpu = (median(getattr(cell, part) for cell in cells) for part in parts)
+        row = [
+            workload,
+            self.titles[name],
+            f"{rate:,.0f}",
+            *(f"{time:.1f}" for time in times),
+            f"{cpu:.2f}" if cpu else "",
+        ]
+        compared = name != "project" and workload in self.cells["project"]
+        row.append(report.spread(self.ratios(workload, name)) if compared else "")
+        row.append(f"{median(self.memory[name]):.0f}" if name in self.memory else "")
+        return row
 
     def raw(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""CPU in process: a read of one and a page of 50 against the no-op view, request by request in alternation."""
+"""CPU in process: a read of one and a page of 50, against the no-op view and on SQLite against PostgreSQL."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def in_process(bench: Bench, url: str, paths: list[str]) -> list[float]:
 
 
 def cpu(bench: Bench, rounds: int) -> Section:
-    """The databases take turns, a process each; SQLite's own work is the process's, PostgreSQL's is not."""
+    """The databases take turns, with a new process for each; within it the requests do. What SQLite itself does counts, what PostgreSQL does not."""
     files = Files(bench.workspace)
     files.load("loaded", bench.data)
     with bench.project() as server:
@@ -52,7 +52,8 @@ def cpu(bench: Bench, rounds: int) -> Section:
     noop, read, page = (("PostgreSQL", what) for what in paths)
     return Section(
         "CPU in process",
-        f"Medians of {rounds} rounds of {REQUESTS} requests each, through the WSGI application without sockets.",
+        f"Medians of {rounds} rounds of {REQUESTS} requests each, through the WSGI application without sockets;"
+        " PostgreSQL's own CPU is not counted, SQLite's is.",
         ("Database", "Request", "CPU ms", "Against the no-op view"),
         [
             (name, what, f"{median(values):.3f}", f"{ratio((name, what), (name, 'no-op view')):.2f}")
