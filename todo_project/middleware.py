@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from corsheaders.middleware import CorsMiddleware
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -45,6 +46,8 @@ class RequestMiddleware:
         if "X-Content-Type-Options" not in response:  # Answered by a middleware outside SecurityMiddleware.
             self.security.process_response(request, response)  # type: ignore[arg-type]  # It only sets headers.
         response["X-Request-ID"] = request_id.get()
+        if response.get("Content-Type", "").startswith("text/html"):
+            response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY
         for cookie in response.cookies.values():  # The service may be mounted below a path.
             cookie["path"] = reverse("index").rstrip("/") + cookie["path"]
         if request.path_info.startswith("/api/"):

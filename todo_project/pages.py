@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 from django.conf import settings
-from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -16,13 +15,6 @@ from rest_framework.exceptions import AuthenticationFailed
 from todo_project.authentication import MAX_COOKIE_TOKEN, SIGN_IN_COOKIE, cookie_token, set_sign_in_cookie, verify
 from todo_project.environment import BASE_DIR, better_auth_jwks_url
 from todo_project.problems import RETRY_AFTER_SECONDS, Problem, wants_html
-
-
-class StaticFiles(StaticFilesStorage):
-    """Puts the URLs of assets below the path that the service is mounted at."""
-
-    def url(self, name: str | None) -> str:
-        return reverse("index").rstrip("/") + super().url(name)
 
 
 def signed_in_subject(request: HttpRequest) -> str | None:

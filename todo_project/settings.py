@@ -71,7 +71,7 @@ MIDDLEWARE = [
     "todo_project.middleware.CORSMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "todo_project.middleware.ProblemMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "todo_project.static.StaticFilesMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "todo_project.middleware.AdminMiddleware",
 ]
@@ -168,10 +168,16 @@ CORS_EXPOSE_HEADERS = ["ETag", "Link", "Location", "Content-Location", "Retry-Af
 # --- Pages: the browsable API, the admin, the documentation ----------------------------------------------------
 
 STATIC_URL = "/static/"
-STORAGES = {"staticfiles": {"BACKEND": "todo_project.pages.StaticFiles"}}
+STORAGES = {"staticfiles": {"BACKEND": "todo_project.static.StaticFiles"}}
 # Assets are served from the packages that bring them: no build step stands between install and start.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+# For every page. What a script may do is what this project's own files do.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 
 # The admin's sign-in lives under its own path and in the database, so that signing out ends it.
 SESSION_COOKIE_PATH = "/admin/"
