@@ -6,8 +6,9 @@ from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
+from tasks import examples
 from tasks.pagination import MAX_LIMIT, MAX_SEARCH, ORDERINGS
 from tasks.serializers import TaskInputSerializer, TaskSerializer
 from todo_project.problems import PROBLEMS
@@ -15,12 +16,14 @@ from todo_project.schema import ProblemSerializer
 
 USER_ID = OpenApiParameter(
     "user_id",
-    {"type": "string", "minLength": 1, "maxLength": 255},
+    {"type": "string", "minLength": 1, "maxLength": 255, "example": examples.USER},
     OpenApiParameter.PATH,
     description="The token's subject.",
 )
 TASK_ID = OpenApiParameter(
-    "task_id", {"type": "integer", "format": "int64", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH
+    "task_id",
+    {"type": "integer", "format": "int64", "minimum": 1, "maximum": 2**63 - 1, "example": 1},
+    OpenApiParameter.PATH,
 )
 REQUEST_ID = OpenApiParameter(
     "X-Request-ID",
@@ -216,6 +219,14 @@ class TaskSchema(AutoSchema):
             header("Retry-After", [429, 503], "Seconds."),
         ]
 
+    def get_examples(self) -> list[OpenApiExample]:
+        action, found = self.view.action, []
+        if action in examples.BODIES:
+            found.append(OpenApiExample("body", examples.BODIES[action], request_only=True))
+        if action in examples.ANSWERS:
+            found.append(OpenApiExample("task", examples.ANSWERS[action], response_only=True))
+        return found
+
     def get_response_serializers(self) -> Any:
         success = self.endpoint.success
         responses: dict[Any, Any] = {
@@ -225,7 +236,10 @@ class TaskSchema(AutoSchema):
             responses[304] = OpenApiResponse(description="You have this state already.")
         for status, codes in self.refusals.items():
             description = " ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes)
-            responses[status, "application/problem+json"] = OpenApiResponse(ProblemSerializer, description=description)
+            problems = [OpenApiExample(code, examples.problem(self.view.action, code)) for code in codes]
+            responses[status, "application/problem+json"] = OpenApiResponse(
+                ProblemSerializer, description=description, examples=problems
+            )
         return responses
 
     def get_request_serializer(self) -> Any:
