@@ -78,7 +78,7 @@ def test_the_documentation_can_be_tried(page: Page, user: User) -> None:
     shot(page, "docs")
     page.get_by_role("button", name="Authorize").click()
     page.locator(".auth-container input").fill(user.token)
-    page.locator(".auth-btn-wrapper").get_by_role("button", name="Apply credentials").click()
+    page.locator(".auth-btn-wrapper").get_by_role("button", name="Authorize").click()
     page.locator(".auth-btn-wrapper").get_by_role("button", name="Close").click()
 
     created = page.locator("#operations-tasks-task_create")

@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
@@ -13,6 +13,7 @@ from rest_framework import serializers
 from rest_framework.metadata import BaseMetadata
 from rest_framework.request import Request
 
+from todo_project.environment import BASE_DIR
 from todo_project.problems import PROBLEMS
 
 
@@ -58,7 +59,24 @@ def openapi(request: HttpRequest) -> HttpResponse:
 def docs(request: HttpRequest) -> HttpResponse:
     """Show the OpenAPI document to people, with the meaning of each problem code."""
     problems = [{"code": code, "status": status, "meaning": text} for code, (status, text) in PROBLEMS.items()]
-    return render(request, "docs.html", {"problems": problems})
+    titles = [(slug, title) for slug, (title, _) in guides().items()]
+    return render(request, "docs.html", {"problems": problems, "guides": titles})
+
+
+@cache
+def guides() -> dict[str, tuple[str, str]]:
+    """Return title and text of each guide in docs/, by its name."""
+    texts = {file.stem: file.read_text("utf-8") for file in sorted((BASE_DIR / "docs").glob("*.md"))}
+    return {slug: (text.partition("\n")[0].removeprefix("# "), text) for slug, text in texts.items()}
+
+
+@require_safe
+def guide(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show a guide as it was written."""
+    if slug not in guides():
+        raise Http404
+    title, text = guides()[slug]
+    return render(request, "guide.html", {"title": title, "text": text})
 
 
 class Metadata(BaseMetadata):

@@ -11,6 +11,7 @@ urlpatterns = [
     *tasks.urls.urlpatterns,
     path("", pages.index, name="index"),
     path("docs", schema.docs, name="docs"),
+    path("docs/<slug:slug>", schema.guide, name="guide"),
     path("openapi.json", schema.openapi, name="openapi"),
     path("login", pages.login, name="login"),
     path("logout", pages.logout, name="logout"),

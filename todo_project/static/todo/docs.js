@@ -1,1 +1,109 @@
-SwaggerUIBundle({ url: "openapi.json", dom_id: "#swagger-ui", deepLinking: false, persistAuthorization: false });
+// Swagger UI, filled with what can be sent. Calls carry the token given in Authorize and never the sign-in cookie. The
+// token is kept for as long as it is valid, in this tab alone.
+(async () => {
+  const KEPT = "todo-token";
+  const container = document.getElementById("swagger-ui");
+
+  const claims = (token) => {
+    try {
+      const part = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
+      return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (byte) => byte.charCodeAt(0))));
+    } catch {
+      return {};
+    }
+  };
+  const keptToken = () => {
+    const token = sessionStorage.getItem(KEPT) ?? "";
+    if (claims(token).exp > Date.now() / 1000) return token;
+    sessionStorage.removeItem(KEPT);
+    return "";
+  };
+
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const showScheme = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+  dark.addEventListener("change", showScheme);
+  showScheme();
+
+  const spec = await (await fetch(container.dataset.url, { credentials: "omit" })).json();
+  const operations = () =>
+    Object.entries(spec.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+    );
+  // Fills this path parameter wherever it occurs.
+  const fill = (name, value) => {
+    for (const { path, method, operation } of operations()) {
+      const parameter = operation.parameters.find((one) => one.name === name);
+      if (!parameter) continue;
+      parameter.schema.example = value;
+      ui?.specActions.changeParam([path, method], name, "path", value, false);
+    }
+  };
+
+  // One example needs no list to choose from.
+  for (const { operation } of operations()) {
+    for (const { content = {} } of [operation.requestBody ?? {}, ...Object.values(operation.responses)]) {
+      for (const type of Object.values(content)) {
+        const [first, ...others] = Object.values(type.examples ?? {});
+        if (!first || others.length) continue;
+        type.example = first.value;
+        delete type.examples;
+      }
+    }
+  }
+
+  // Names for what Swagger UI leaves without one.
+  const name = () => {
+    const label = (selector, text) =>
+      container.querySelectorAll(selector).forEach((element) => {
+        const given = typeof text === "string" ? text : text(element);
+        if (element.getAttribute("aria-label") !== given) element.setAttribute("aria-label", given);
+      });
+    label("textarea.body-param__text", "Request body");
+    label(".content-type, .response-control-media-type select", "Media type");
+    label(".examples-select-element", "Example");
+    label("button.close-modal", "Close");
+    label("tr[data-param-name] select", (select) => select.closest("tr").dataset.paramName);
+    label(".modal-btn.authorize", (button) => button.textContent);
+    container.querySelectorAll("pre.microlight").forEach((block) => (block.tabIndex = 0));
+  };
+  new MutationObserver(name).observe(container, { childList: true, subtree: true, characterData: true });
+
+  let ui;
+  const start = keptToken();
+  if (start) fill("user_id", claims(start).sub);
+  ui = SwaggerUIBundle({
+    spec,
+    domNode: container,
+    deepLinking: false,
+    defaultModelsExpandDepth: 0,
+    requestInterceptor: (request) => Object.assign(request, { credentials: "omit" }),
+    responseInterceptor: (response) => {
+      // The task that was made or read last is the one to go on with.
+      const task = Array.isArray(response.body) ? response.body[0] : response.body;
+      if (response.ok && task?.id) fill("task_id", task.id);
+      return response;
+    },
+    plugins: [
+      {
+        statePlugins: {
+          auth: {
+            wrapActions: {
+              authorize: (original) => (payload) => {
+                const token = payload.bearer?.value ?? "";
+                sessionStorage.setItem(KEPT, token);
+                const { sub } = claims(token);
+                if (sub) fill("user_id", sub);
+                return original(payload);
+              },
+              logout: (original) => (payload) => {
+                sessionStorage.removeItem(KEPT);
+                return original(payload);
+              },
+            },
+          },
+        },
+      },
+    ],
+    onComplete: () => start && ui.preauthorizeApiKey("bearer", start),
+  });
+})();
