@@ -10,15 +10,19 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.admin.utils import unquote
+from django.contrib.contenttypes.models import ContentType
 from django.core import signing
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import connection, transaction
-from django.db.models import CharField, Count, Max, QuerySet, TextField
+from django.db.models import CharField, Count, Max, Min, Q, QuerySet, TextField
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import linebreaksbr, pluralize
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path
 from django.utils.functional import cached_property
 from django.utils.html import format_html
+from django.utils.http import urlencode
 
 from tasks.models import Task, TaskQuerySet
 from tasks.search import regex_pattern
@@ -97,15 +101,29 @@ class TaskForm(forms.ModelForm):
                 self.data = dict(self.data.items()) | {shown: json.dumps(now)}
 
 
+class UserFilter(admin.SimpleListFilter):
+    """One user's tasks, by the whole user id. It is shown while it is used: a list of all users has no end."""
+
+    title = "user"
+    parameter_name = "user"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, value)] if (value := self.used_parameters.get("user")) else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        return queryset.filter(user_id=self.value())
+
+
 @admin.register(Task)
 class TaskAdmin(admin.ModelAdmin):
     """The tasks of every user, with filters and a search; counts stop at COUNT_BOUND."""
 
     form = TaskForm
-    list_display = ["id", "title", "user_id", "completed", "created_at", "updated_at"]
-    list_filter = ["completed"]
+    list_display = ["id", "title", "user", "completed", "created_at", "updated_at"]
+    list_display_links = ["title"]
+    list_filter = ["completed", UserFilter]
     search_fields = ["user_id", "title"]  # get_search_results says how.
-    search_help_text = "A whole user id, or a part of a title"
+    search_help_text = "A whole user id; or else the beginning of a user id or a part of a title, in either case"
     ordering = ["-id"]
     sortable_by = ()
     list_per_page = 50
@@ -121,7 +139,37 @@ class TaskAdmin(admin.ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = "Tasks of every user: this page is not scoped by owner"
-        return super().changelist_view(request, {**(extra_context or {}), "title": title})
+        context = {**(extra_context or {}), "title": title, "user_id": request.GET.get(UserFilter.parameter_name)}
+        return super().changelist_view(request, context)
+
+    @admin.display(description="User id")
+    def user(self, task: Task) -> str:
+        return format_html('<a href="?{}">{}</a>', urlencode({UserFilter.parameter_name: task.user_id}), task.user_id)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        user = path("user/", self.admin_site.admin_view(self.user_view), name="tasks_task_user")
+        return [user, *super().get_urls()]
+
+    def user_view(self, request: HttpRequest) -> HttpResponse:
+        """Show how many tasks a user has, since when, and when they were last active."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        user_id = request.GET.get("user", "")
+        found = Task.objects.filter(user_id=user_id).aggregate(
+            tasks=Count("pk"),
+            completed=Count("pk", filter=Q(completed=True)),
+            since=Min("created_at"),
+            latest=Max("updated_at"),
+        )
+        title = f"User {user_id}"
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "user_id": user_id,
+            "found": found,
+        }
+        return TemplateResponse(request, "admin/tasks/task/user.html", context)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -146,12 +194,21 @@ class TaskAdmin(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
     ) -> tuple[QuerySet[Task], bool]:
-        # A user's tasks come straight from the index; only a term that is not a user id is searched for in titles.
+        # A user's tasks come straight from the index; only a term that is not a user id is searched for in the table.
         term = search_term.strip()
         if not term:
             return queryset, False
         by_user = queryset.filter(user_id=term)
-        return (by_user if by_user.exists() else queryset.filter(title__regex=regex_pattern(term))), False
+        if by_user.exists():
+            return by_user, False
+        pattern = regex_pattern(term)
+        matching = queryset.filter(Q(title__regex=pattern) | Q(user_id__regex=f"^{pattern}"))
+        if request.method == "GET":
+            # Where few tasks match, the whole table is read: once, and not again for the count and for the page.
+            found = list(matching.order_by().values_list("pk", flat=True)[: COUNT_BOUND + 1])
+            if len(found) <= COUNT_BOUND:
+                return queryset.filter(pk__in=found), False
+        return matching, False
 
     def save_model(self, request: HttpRequest, obj: Task, form: forms.ModelForm, change: bool) -> None:
         if change and not form.changed_data:
@@ -219,6 +276,14 @@ class TaskAdmin(admin.ModelAdmin):
                 write(Task.objects.filter(pk__in=[task.pk for task in batch]))
             written, last = written + len(batch), batch[-1].pk
         said = f"{written} task{pluralize(written)} {done}."
+        if written > 1:
+            # One line for the action beside one for each task; it names none of them.
+            LogEntry.objects.create(
+                user_id=request.user.pk,
+                content_type=ContentType.objects.get_for_model(Task),
+                object_repr=said,
+                action_flag=DELETION if done == "deleted" else CHANGE,
+            )
         if left := count - written:
             said += f" {left} changed or gone in the meantime, and left alone."
         self.message_user(request, said, messages.SUCCESS)

@@ -26,7 +26,8 @@ class StrictModelAdmin(admin.ModelAdmin):
         # Django takes every lookup of every field, and many of them fail in the database: a regular expression, a
         # range without an end, the year 99999.
         field, _, kind = lookup.rpartition("__")
-        if field.removesuffix("__id") in self.get_list_filter(request) and kind in {"exact", "isnull"}:
+        offered = [getattr(item, "parameter_name", item) for item in self.get_list_filter(request)]
+        if lookup in offered or (field.removesuffix("__id") in offered and kind in {"exact", "isnull"}):
             return super().lookup_allowed(lookup, value, request)
         self.message_user(request, "The list cannot be filtered like that.", messages.WARNING)
         raise IncorrectLookupParameters  # Django then redirects to the unfiltered list.

@@ -22,6 +22,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from model_bakery import baker
 
 from conftest import Actor, assert_problem, rows
@@ -55,7 +56,10 @@ def listed(client: Client, query: str = "") -> list[str]:
     """The titles on the list's page."""
     response = client.get(LIST + query)
     assert response.status_code == 200
-    return [html.unescape(title) for title in re.findall(r'class="field-title">(.*?)</td>', response.content.decode())]
+    return [
+        html.unescape(title)
+        for title in re.findall(r'class="field-title"><a [^>]*>(.*?)</a></th>', response.content.decode())
+    ]
 
 
 class Form(HTMLParser):
@@ -168,6 +172,65 @@ def test_search_takes_a_whole_user_id_or_a_part_of_a_title(operator: Client, mil
     assert listed(operator, "?q=ICE") == ["about bob and ice"]
     assert listed(operator, "?q=100%25") == []
     assert listed(operator, "?q=") == ["about bob and ice", "Bob's secret", "Milk"]
+
+
+def test_search_takes_the_beginning_of_a_user_id_in_either_case(operator: Client, milk: Task, bobs: Task) -> None:
+    baker.make(Task, user_id="Alice2", title="Two")
+    assert listed(operator, "?q=alice") == ["Milk"]
+    assert listed(operator, "?q=ALICE") == ["Two", "Milk"]
+    assert listed(operator, "?q=ali") == ["Two", "Milk"]
+    assert listed(operator, "?q=lice") == []
+
+
+@pytest.mark.parametrize(("query", "filters"), [("?q=ALICEX", False), ("?q=bob&completed__exact=1", True)])
+def test_a_search_that_finds_nothing_says_what_it_looked_for(
+    operator: Client, milk: Task, bobs: Task, query: str, filters: bool
+) -> None:
+    page = Opened(operator, LIST + query).text
+    assert listed(operator, query) == []
+    term = query.removeprefix("?q=").partition("&")[0]
+    assert f"no user id is “{term}” or begins with it, and no title has it in it" in page
+    assert ("Nothing found with these filters" in page) is filters
+    assert "Nothing found" not in Opened(operator, LIST + "?q=alice").text
+    assert "Nothing found" not in Opened(operator, LIST + "?completed__exact=1").text
+
+
+def test_a_search_reads_the_table_once(operator: Client, milk: Task) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert listed(operator, "?q=MIL") == ["Milk"]
+    searches = [query["sql"] for query in queries if "[Mm]" in query["sql"]]
+    assert len(searches) == 1 and searches[0].endswith("LIMIT 10001")
+
+
+@pytest.mark.parametrize("user_id", ["alice", " alice ", "auth0|1 ü?#%&", "a/b", '"><script>', "a" * 255])
+def test_a_user_id_leads_to_that_user_s_tasks_and_page(operator: Client, bobs: Task, user_id: str) -> None:
+    first, last = timezone.now() - timedelta(days=3), timezone.now() + timedelta(days=3)
+    baker.make(Task, user_id=user_id, title="One", completed=True, created_at=first, updated_at=first)
+    baker.make(Task, user_id=user_id, title="Two", completed=False, created_at=timezone.now(), updated_at=last)
+    page = operator.get(LIST).content.decode()
+    (link,) = {
+        html.unescape(link) for link in re.findall(r'<a href="([^"]*)">', page) if "user=" in link and "bob" not in link
+    }
+    assert listed(operator, link) == ["Two", "One"]
+    (link,) = re.findall(r'<a href="(/admin/tasks/task/user/[^"]*)">', operator.get(LIST + link).content.decode())
+    with CaptureQueriesContext(connection) as queries:
+        page = Opened(operator, html.unescape(link)).text
+    assert len([query for query in queries if "tasks_task" in query["sql"]]) == 1
+    assert f"User {user_id}" in page
+    assert "2 tasks" in page and "1 of them completed" in page
+    assert date_format(first, "DATETIME_FORMAT") in page and date_format(last, "DATETIME_FORMAT") in page
+    assert operator.get(LIST).content.count(b"user/?user=") == 0
+
+
+def test_the_page_of_a_user_without_tasks_says_so_and_takes_a_right_to_look(operator: Client, milk: Task) -> None:
+    assert "No task has the user id “nobody”." in Opened(operator, f"{LIST}user/?user=nobody").text
+    User.objects.create_user("clerk", password=PASSWORD, is_staff=True)
+    assert sign_in("clerk").get(f"{LIST}user/?user=alice").status_code == 403
+    assert Client().get(f"{LIST}user/?user=alice").status_code == 302
+
+
+def test_a_title_leads_to_its_task(operator: Client, milk: Task) -> None:
+    assert f'<a href="{LIST}{milk.pk}/change/">Milk</a>' in operator.get(LIST).content.decode()
 
 
 def test_search_finds_a_title_in_every_case_of_its_letters(operator: Client, milk: Task) -> None:
@@ -635,11 +698,41 @@ def test_the_history_of_a_task_names_the_fields_that_were_changed(operator: Clie
     assert "Changed Title." in history and "Changed Completed." in history
 
 
+@pytest.mark.promise("P-93")
+@pytest.mark.parametrize(("action", "done"), ACTIONS)
+def test_an_action_on_many_tasks_has_a_line_of_its_own_with_their_number(
+    operator: Client, monkeypatch: pytest.MonkeyPatch, action: str, done: str
+) -> None:
+    monkeypatch.setattr(tasks_admin, "BATCH_SIZE", 7)
+    make_many(60, completed=action == "reopen", title="Their secret")
+    make_many(3, completed=action == "complete")
+    page = acts(Opened(operator, f"{LIST}?q=alice"), action, select_across="1", _selected_action="0")
+    number = 63 if action == "delete_selected" else 60
+    page.submit()
+    (line,) = LogEntry.objects.filter(object_id=None)
+    assert (line.object_repr, line.change_message) == (f"{number} tasks {done}.", "")
+    assert line.action_flag == (DELETION if done == "deleted" else CHANGE)
+    assert LogEntry.objects.exclude(object_id=None).count() == number
+    index = Opened(operator, "/admin/").text
+    assert f"{number} tasks {done}." in index and "secret" not in index
+    one = baker.make(Task, user_id="alice", title="Milk", completed=action == "reopen")
+    if done == "deleted":
+        Opened(operator, f"{LIST}{one.pk}/delete/").submit()
+    else:
+        operator.post(LIST, {"action": action, "_selected_action": one.pk})
+    assert LogEntry.objects.filter(object_id=one.pk).exists()
+    assert LogEntry.objects.filter(object_id=None).count() == 1  # The task's own line says it all.
+
+
 def test_titles_are_escaped_on_every_page(operator: Client) -> None:
     evil = "<script>alert(1)</script>"
     task = baker.make(Task, user_id=evil, title=evil, description=evil)
     opened(operator, task).submit(completed=True)
-    for path in [LIST, f"{LIST}{task.pk}/change/", f"{LIST}{task.pk}/delete/", f"{LIST}?q={evil}"]:
+    user = f"user={quote(evil)}"
+    for path in [
+        *(LIST, f"{LIST}{task.pk}/change/", f"{LIST}{task.pk}/delete/", f"{LIST}?q={evil}"),
+        *(f"{LIST}?{user}", f"{LIST}?{user}&q=none", f"{LIST}?q=<script>alert(1)</script>", f"{LIST}user/?{user}"),
+    ]:
         page = operator.get(path)
         assert page.status_code == 200
         assert evil.encode() not in page.content
