@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 # What `make browser` installs, and `make test` does not need.
-BROWSER_TESTS = ["test_browser.py", "test_frontend.py", "test_guides.py", "test_task_pages.py"]
+BROWSER_TESTS = ["test_browser.py", "test_frontend.py", "test_guides.py", "test_site_pages.py", "test_task_pages.py"]
 collect_ignore = [] if find_spec("playwright") else BROWSER_TESTS
 
 

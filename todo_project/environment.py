@@ -281,9 +281,29 @@ def env_better_auth_url(name: str) -> str:
     return origin(value) + path
 
 
-def better_auth_jwks_url(url: str) -> str:
-    """Return where Better Auth publishes its keys: below the path of its address, or /api/auth if there is none."""
-    return f"{url if urlsplit(url).path else f'{url}/api/auth'}/jwks" if url else ""
+def better_auth_endpoint(url: str, name: str) -> str:
+    """Return an endpoint's address: below the path of Better Auth's address, or /api/auth if there is none."""
+    return f"{url if urlsplit(url).path else f'{url}/api/auth'}/{name}" if url else ""
+
+
+def env_sign_in(name: str, better_auth_url: str, https: bool) -> str:
+    """Return where a page fetches a token for a person who is signed in at Better Auth; "" if it must not."""
+    if not env_bool(name):
+        return ""
+    if not better_auth_url:
+        raise ImproperlyConfigured(f"{name} needs BETTER_AUTH_URL, the frontend's address on the same site.")
+    if https and not better_auth_url.startswith("https://"):
+        raise ImproperlyConfigured(
+            f"{name} needs a BETTER_AUTH_URL that begins with https:// where DJANGO_HTTPS is true: "
+            "to a browser http and https are two sites."
+        )
+    host = urlsplit(better_auth_url).hostname or ""
+    if not re.fullmatch("[a-z0-9.-]+", host):
+        raise ImproperlyConfigured(
+            f"{name} needs a BETTER_AUTH_URL whose host has letters, digits, hyphens and dots alone, not {host!r}: "
+            "no other can stand in a Content-Security-Policy."
+        )
+    return better_auth_endpoint(better_auth_url, "token")
 
 
 def env_claim(name: str) -> str:

@@ -1,7 +1,9 @@
 """The pages beside the API: the index, sign-in and sign-out."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -13,15 +15,15 @@ from django.views.decorators.http import require_http_methods, require_safe
 from rest_framework.exceptions import AuthenticationFailed
 
 from todo_project.authentication import MAX_COOKIE_TOKEN, SIGN_IN_COOKIE, cookie_token, set_sign_in_cookie, verify
-from todo_project.environment import BASE_DIR, better_auth_jwks_url
+from todo_project.environment import BASE_DIR, better_auth_endpoint, origin
 from todo_project.problems import RETRY_AFTER_SECONDS, Problem, wants_html
 
 
-def signed_in_subject(request: HttpRequest) -> str | None:
-    """Return the subject of the sign-in cookie's token; None if there is none or it cannot be verified."""
+def signed_in_claims(request: HttpRequest) -> Mapping[str, Any] | None:
+    """Return the claims of the sign-in cookie's token; None if there is none or it cannot be verified."""
     raw = cookie_token(request)
     try:
-        return verify(raw)["sub"] if raw else None
+        return verify(raw) if raw else None
     except (AuthenticationFailed, Problem):
         return None
 
@@ -45,7 +47,8 @@ def index(request: HttpRequest) -> HttpResponse:
     if not wants_html(request):
         response: HttpResponse = JsonResponse(links)
     else:
-        subject = signed_in_subject(request)
+        claims = signed_in_claims(request)
+        subject = claims["sub"] if claims else None
         tasks = tasks_path(subject) if subject else None
         response = render(request, "index.html", {"subject": subject, "tasks": tasks})
     response["Vary"] = "Accept, Cookie"
@@ -54,8 +57,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 def better_auth_token_page() -> str:
     """Return the address at which Better Auth shows a token to somebody who is signed in to the frontend."""
-    keys = better_auth_jwks_url(settings.BETTER_AUTH_URL)
-    return f"{keys.removesuffix('jwks')}token" if keys else "/api/auth/token"
+    return better_auth_endpoint(settings.BETTER_AUTH_URL, "token") or "/api/auth/token"
 
 
 def issue_token_command() -> str | None:
@@ -71,7 +73,7 @@ def issue_token_command() -> str | None:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def login(request: HttpRequest) -> HttpResponse:
-    """Sign in to the browsable API by pasting a token, which is verified like any other."""
+    """Sign in to the browsable API with a token, which is verified like any other."""
     destination = request.POST.get("next") or request.GET.get("next", "")
     error, status = None, 200
     if request.method == "POST":
@@ -90,8 +92,16 @@ def login(request: HttpRequest) -> HttpResponse:
             response: HttpResponse = HttpResponseRedirect(destination)
             set_sign_in_cookie(response, raw, claims)
             return response
-    hint = {"command": issue_token_command(), "token_page": better_auth_token_page()}
-    response = render(request, "login.html", {"error": error, "next": destination, **hint}, status=status)
+    page = {
+        "error": error,
+        "next": destination,
+        "command": issue_token_command(),
+        "token_page": better_auth_token_page(),
+        "token_url": settings.BETTER_AUTH_TOKEN_URL,
+    }
+    if settings.BETTER_AUTH_TOKEN_URL:
+        page["at"] = origin(settings.BETTER_AUTH_URL)
+    response = render(request, "login.html", page, status=status)
     if status == 503:
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     elif status == 401:

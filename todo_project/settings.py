@@ -6,7 +6,7 @@ A variable that is missing, or that could never work, stops the start with a mes
 from django.core.exceptions import ImproperlyConfigured
 
 from todo_project.environment import (
-    better_auth_jwks_url,
+    better_auth_endpoint,
     env_allowed_hosts,
     env_better_auth_url,
     env_bool,
@@ -20,6 +20,7 @@ from todo_project.environment import (
     env_secret,
     env_server,
     env_shared_secrets,
+    env_sign_in,
     env_url,
     origin,
 )
@@ -36,7 +37,7 @@ BETTER_AUTH_ISSUER = env_claim("BETTER_AUTH_ISSUER")
 BETTER_AUTH_AUDIENCE = env_claim("BETTER_AUTH_AUDIENCE")
 BETTER_AUTH_JWKS_ISSUER = BETTER_AUTH_ISSUER or (BETTER_AUTH_URL and origin(BETTER_AUTH_URL))
 BETTER_AUTH_JWKS_AUDIENCE = BETTER_AUTH_AUDIENCE or (BETTER_AUTH_URL and origin(BETTER_AUTH_URL))
-BETTER_AUTH_JWKS_URL = env_url("BETTER_AUTH_JWKS_URL") or better_auth_jwks_url(BETTER_AUTH_URL)
+BETTER_AUTH_JWKS_URL = env_url("BETTER_AUTH_JWKS_URL") or better_auth_endpoint(BETTER_AUTH_URL, "jwks")
 
 if not BETTER_AUTH_SECRETS and not BETTER_AUTH_JWKS_URL:
     raise ImproperlyConfigured(
@@ -173,10 +174,13 @@ STORAGES = {"staticfiles": {"BACKEND": "todo_project.static.StaticFiles"}}
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
-# For every page. What a script may do is what this project's own files do.
+# Where /login fetches the token of a person who is signed in at Better Auth; "" unless BETTER_AUTH_SIGN_IN is true.
+BETTER_AUTH_TOKEN_URL = env_sign_in("BETTER_AUTH_SIGN_IN", BETTER_AUTH_URL, HTTPS)
+# For every page: it loads the project's own files, runs no script that stands in it, and asks nobody else.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    f"connect-src 'self'{BETTER_AUTH_TOKEN_URL and f' {origin(BETTER_AUTH_TOKEN_URL)}'}; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 # The admin's sign-in lives under its own path and in the database, so that signing out ends it.

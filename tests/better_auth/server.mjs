@@ -13,6 +13,7 @@ const {
   ALG = "EdDSA", // EdDSA, ES256, ES512, RS256, PS256; for MODE=jwks
   TOKEN_LIFE = "15m", // Better Auth's default; "-1m" gives tokens that have already ended
   USER_IDS = "", // "uuid" or "serial"; empty: 32 letters and digits
+  CORS_ORIGIN = "", // the page that may fetch a token with this server's cookies
   COOKIE_CACHE_KEY = "secret", // "jwks": the cookie cache is signed with the key of the jwt() plugin
   EXIT_WITH_STDIN = "", // set by client.py, so that no server outlives the test run
 } = process.env;
@@ -125,6 +126,10 @@ async function handle(request, response) {
     keysFetched += 1;
     if (keys === "off") return send(response, 500, { message: "switched off by the test" });
     if (keys === "hang") return; // the answer never comes
+  }
+  if (CORS_ORIGIN && url.pathname === "/api/auth/token") {
+    response.setHeader("access-control-allow-origin", CORS_ORIGIN);
+    response.setHeader("access-control-allow-credentials", "true");
   }
   return authHandler(request, response);
 }

@@ -12,7 +12,6 @@ from django.test import Client
 from conftest import Actor
 from tasks.models import Task
 from todo_project.static import hashed
-from todo_project.tests.environment import load
 
 pytestmark = pytest.mark.django_db
 HTML = {"Accept": "text/html"}
@@ -157,7 +156,3 @@ def test_an_image_is_sent_as_it_is_and_so_is_a_part_of_a_text() -> None:
     assert "Content-Encoding" not in image
     part, body = fetch("/static/todo/page.css", Accept_Encoding="gzip", Range="bytes=0-4")
     assert (part.status_code, body, part.get("Content-Encoding")) == (206, b":root", None)
-
-
-def test_the_policy_is_the_same_with_every_setting() -> None:
-    assert load()["CONTENT_SECURITY_POLICY"] == load(DJANGO_HTTPS="true")["CONTENT_SECURITY_POLICY"]

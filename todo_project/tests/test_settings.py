@@ -321,6 +321,10 @@ REFUSED: dict[str, dict[str, list[str]]] = {
             '"http://localhost:3000"'
         ],
     },
+    "BETTER_AUTH_SIGN_IN": {
+        "BETTER_AUTH_SIGN_IN needs BETTER_AUTH_URL, the frontend's address on the same site.": ["true", "True"],
+        "BETTER_AUTH_SIGN_IN must be false or true, not {}.": ["yes", "1", "on"],
+    },
     "DJANGO_HTTPS": {
         "DJANGO_HTTPS must be false or true, not {}.": ["yes", "1", "on"],
         "DJANGO_HTTPS has quotes around it that are part of the value: write it without them.": ["'true'"],
@@ -658,6 +662,38 @@ TOKENS = (
 def test_better_auth_url_gives_issuer_audience_and_keys(url: str, origin: str, keys: str) -> None:
     settings = load(BETTER_AUTH_URL=url, BETTER_AUTH_SECRET="")
     assert [settings[name] for name in TOKENS] == ["", "", origin, origin, keys]
+
+
+@pytest.mark.parametrize(
+    ("url", "token_url"),
+    [
+        ("https://app.example.com", "https://app.example.com/api/auth/token"),
+        ("https://app.example.com:8443/auth/", "https://app.example.com:8443/auth/token"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000/api/auth/token"),
+    ],
+)
+def test_sign_in_by_better_auth_is_off_until_it_is_set_and_names_one_origin(url: str, token_url: str) -> None:
+    off, on = load(BETTER_AUTH_URL=url), load(BETTER_AUTH_URL=url, BETTER_AUTH_SIGN_IN="true")
+    assert (off["BETTER_AUTH_TOKEN_URL"], on["BETTER_AUTH_TOKEN_URL"]) == ("", token_url)
+    assert load()["CONTENT_SECURITY_POLICY"] == off["CONTENT_SECURITY_POLICY"]
+    site = token_url.partition("/api/")[0].partition("/auth/")[0]
+    named = off["CONTENT_SECURITY_POLICY"].replace("connect-src 'self';", f"connect-src 'self' {site};")
+    assert on["CONTENT_SECURITY_POLICY"] == named
+
+
+@pytest.mark.promise("P-57")
+@pytest.mark.parametrize(
+    ("url", "https", "said"),
+    [
+        ("http://app.example.com", "true", "begins with https:// where DJANGO_HTTPS is true"),
+        ("http://[::1]:3000", "", "not '::1': no other can stand in a Content-Security-Policy"),
+        ("http://better_auth:3000", "", "not 'better_auth': no other can stand in a Content-Security-Policy"),
+    ],
+)
+def test_sign_in_by_a_better_auth_that_no_page_can_reach_stops_the_start(url: str, https: str, said: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"^BETTER_AUTH_SIGN_IN needs a BETTER_AUTH_URL .*{re.escape(said)}"):
+        load(BETTER_AUTH_URL=url, BETTER_AUTH_SIGN_IN="true", DJANGO_HTTPS=https)
+    assert load(BETTER_AUTH_URL=url, DJANGO_HTTPS=https)["BETTER_AUTH_TOKEN_URL"] == ""
 
 
 def test_each_of_the_three_can_be_set_alone() -> None:

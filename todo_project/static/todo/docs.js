@@ -4,17 +4,9 @@
   const KEPT = "todo-token";
   const container = document.getElementById("swagger-ui");
 
-  const claims = (token) => {
-    try {
-      const part = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
-      return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (byte) => byte.charCodeAt(0))));
-    } catch {
-      return {};
-    }
-  };
   const keptToken = () => {
     const token = sessionStorage.getItem(KEPT) ?? "";
-    if (claims(token).exp > Date.now() / 1000) return token;
+    if (tokenClaims(token).exp > Date.now() / 1000) return token;
     sessionStorage.removeItem(KEPT);
     return "";
   };
@@ -34,8 +26,10 @@
     for (const { path, method, operation } of operations()) {
       const parameter = operation.parameters.find((one) => one.name === name);
       if (!parameter) continue;
-      parameter.schema.example = value;
-      ui?.specActions.changeParam([path, method], name, "path", value, false);
+      parameter.schema.example = value; // For an endpoint that is opened later.
+      const shown = ui?.specSelectors.specJson().getIn(["paths", path, method, "parameters"]);
+      const same = shown?.find((one) => one.get("name") === name);
+      if (same) ui.specActions.changeParamByIdentity([path, method], same, value, false);
     }
   };
 
@@ -63,14 +57,14 @@
     label(".examples-select-element", "Example");
     label("button.close-modal", "Close");
     label("tr[data-param-name] select", (select) => select.closest("tr").dataset.paramName);
-    label(".modal-btn.authorize", (button) => button.textContent);
+    label(".modal-btn.auth", (button) => button.textContent);
     container.querySelectorAll("pre.microlight").forEach((block) => (block.tabIndex = 0));
   };
   new MutationObserver(name).observe(container, { childList: true, subtree: true, characterData: true });
 
   let ui;
   const start = keptToken();
-  if (start) fill("user_id", claims(start).sub);
+  if (start) fill("user_id", tokenClaims(start).sub);
   ui = SwaggerUIBundle({
     spec,
     domNode: container,
@@ -91,7 +85,7 @@
               authorize: (original) => (payload) => {
                 const token = payload.bearer?.value ?? "";
                 sessionStorage.setItem(KEPT, token);
-                const { sub } = claims(token);
+                const { sub } = tokenClaims(token);
                 if (sub) fill("user_id", sub);
                 return original(payload);
               },
