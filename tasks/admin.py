@@ -19,7 +19,7 @@ from django.db.models import CharField, Count, Max, Min, Q, QuerySet, TextField
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import linebreaksbr, pluralize
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, path
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -146,7 +146,7 @@ class TaskAdmin(admin.ModelAdmin):
     def user(self, task: Task) -> str:
         return format_html('<a href="?{}">{}</a>', urlencode({UserFilter.parameter_name: task.user_id}), task.user_id)
 
-    def get_urls(self) -> list[URLPattern | URLResolver]:
+    def get_urls(self) -> list[URLPattern]:
         user = path("user/", self.admin_site.admin_view(self.user_view), name="tasks_task_user")
         return [user, *super().get_urls()]
 
@@ -279,7 +279,7 @@ class TaskAdmin(admin.ModelAdmin):
         if written > 1:
             # One line for the action beside one for each task; it names none of them.
             LogEntry.objects.create(
-                user_id=request.user.pk,
+                user_id=request.user.pk,  # type: ignore[misc]  # As above.
                 content_type=ContentType.objects.get_for_model(Task),
                 object_repr=said,
                 action_flag=DELETION if done == "deleted" else CHANGE,

@@ -8,7 +8,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import DataError
-from django.db.models import Model, QuerySet
+from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -21,6 +21,8 @@ class OperatorsConfig(AdminConfig):
 
 class StrictModelAdmin(admin.ModelAdmin):
     """Takes from a request only what its pages offer."""
+
+    filter_horizontal = ()  # A plain list has a name for screen readers, which Django's pair of lists lacks.
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # Django takes every lookup of every field, and many of them fail in the database: a regular expression, a
@@ -39,6 +41,11 @@ class StrictModelAdmin(admin.ModelAdmin):
         except ValidationError as error:
             raise BadRequest from error
         return super().response_action(request, queryset, *args)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        # Times are the service's to write, and the two inputs that Django has for one are without names.
+        times = [field.name for field in self.opts.fields if isinstance(field, DateTimeField) and field.editable]
+        return [*super().get_readonly_fields(request, obj), *times]
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Model | None:
         return super().get_object(request, object_id, from_field or None)

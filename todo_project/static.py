@@ -13,7 +13,7 @@ from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from whitenoise.middleware import WhiteNoiseMiddleware
+from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]  # It has none.
 
 COMPRESSED = frozenset({".css", ".js", ".svg", ".map", ".txt"})
 GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
@@ -50,7 +50,7 @@ class StaticFiles(StaticFilesStorage):
         return hashed(name, path) if path and os.path.isfile(path) else name
 
 
-class StaticFilesMiddleware(WhiteNoiseMiddleware):
+class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
     """WhiteNoise, which serves each file under its own name and under the one with its hash.
 
     A style names others by their own names, so these are served too, but are kept for a short time only.

@@ -425,3 +425,59 @@ def test_user_token_never_opens_the_admin_and_staff_never_the_tasks(
         for user in ("alice", "root", str(pk)):
             assert_problem(staff.get(f"/api/{user}/tasks"), 401, "not_authenticated")
     assert len(queries) == 0
+
+
+# --- Sign-in by Better Auth's session ---------------------------------------------------------------------------
+
+PAGES = ["/", "/docs", "/docs/deploy", "/nothing"]
+
+
+@pytest.fixture
+def by_session(settings) -> None:
+    configured = load(BETTER_AUTH_URL="https://app.example.com", BETTER_AUTH_SIGN_IN="true")
+    for name in ("BETTER_AUTH_URL", "BETTER_AUTH_TOKEN_URL", "CONTENT_SECURITY_POLICY"):
+        setattr(settings, name, configured[name])
+
+
+def test_without_the_setting_no_page_asks_better_auth(settings, browser: Client) -> None:
+    settings.BETTER_AUTH_URL = "https://app.example.com"
+    assert browser.get("/login").content.count(b"<script") == 0
+    sign_in(browser)
+    for path in [*PAGES, "/login"]:
+        page = browser.get(path)
+        assert b"renew" not in page.content and b"app.example.com" not in page.content
+        assert "app.example.com" not in page["Content-Security-Policy"]
+
+
+def test_with_the_setting_pages_of_who_is_signed_in_renew_the_sign_in(by_session: None, browser: Client) -> None:
+    login = browser.get("/login")
+    assert 'data-token-url="https://app.example.com/api/auth/token"' in login.content.decode()
+    assert "connect-src 'self' https://app.example.com;" in login["Content-Security-Policy"]
+    for path in PAGES:
+        assert b"renew" not in browser.get(path).content
+    sign_in(browser, sign('a"<b>', exp=2_000_000_000))
+    for path in PAGES:
+        page = browser.get(path).content.decode()
+        assert 'data-subject="a&quot;&lt;b&gt;"' in page
+        assert 'data-expires="2000000000"' in page
+        csrf_token = page.partition('data-csrf="')[2].partition('"')[0]
+        renewed = browser.post("/login", {"token": sign("alice"), "csrfmiddlewaretoken": csrf_token})
+        assert renewed.status_code == 302, path
+        sign_in(browser, sign('a"<b>', exp=2_000_000_000))
+
+
+def test_an_ended_sign_in_is_not_renewed_and_breaks_no_page(by_session: None, settings, browser: Client) -> None:
+    sign_in(browser)
+    settings.BETTER_AUTH_SECRETS = ["another-secret-9Xw3Kq7Lz2Mn8Rt4Vb"]
+    for path in PAGES:
+        page = browser.get(path)
+        assert page.status_code in {200, 404}
+        assert b"renew" not in page.content
+
+
+def test_the_error_is_told_of_the_field_and_the_token_is_not_repeated(browser: Client) -> None:
+    page = sign_in(browser, "a-secret-token", next="/docs").content.decode()
+    assert 'aria-invalid="true" aria-describedby="error"' in page
+    assert 'id="error" role="alert"' in page
+    assert 'name="next" value="/docs"' in page
+    assert "a-secret-token" not in page
