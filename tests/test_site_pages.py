@@ -271,6 +271,8 @@ def test_the_list_of_tasks_fits_and_leads_to_users(page: Page, user: User, clerk
     table = page.locator("#result_list").bounding_box()
     filters = page.locator("#changelist-filter").bounding_box()
     assert table and filters and table["x"] + table["width"] <= filters["x"]
+    heights = page.locator("#result_list tbody tr").evaluate_all("rows => rows.map(row => row.offsetHeight)")
+    assert max(heights) < 60
     page.get_by_role("link", name=longest.subject).click()
     expect(page.locator("#result_list tbody tr")).to_have_count(1)
     page.get_by_role("link", name="This user").click()
