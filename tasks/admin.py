@@ -161,14 +161,8 @@ class TaskAdmin(admin.ModelAdmin):
             since=Min("created_at"),
             latest=Max("updated_at"),
         )
-        title = f"User {user_id}"
-        context = {
-            **self.admin_site.each_context(request),
-            "title": title,
-            "opts": self.opts,
-            "user_id": user_id,
-            "found": found,
-        }
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "user_id": user_id, "found": found}
+        context["title"] = f"User {user_id}"
         return TemplateResponse(request, "admin/tasks/task/user.html", context)
 
     def delete_view(

@@ -1,11 +1,13 @@
 """What the service says of itself: the start page, the OpenAPI document, the documentation."""
 
+import html
 import json
 import re
 
 import pytest
 from rest_framework.test import APIClient
 
+from tests.live import ROOT
 from todo_project.problems import PROBLEMS
 from todo_project.schema import document
 
@@ -54,3 +56,16 @@ def test_docs_explains_every_problem_and_loads_nothing_from_elsewhere() -> None:
     for code in PROBLEMS:
         assert f'id="{code}"' in page
     assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", page)
+
+
+def test_docs_leads_to_every_guide_and_shows_it_as_it_was_written() -> None:
+    client = APIClient()
+    page = client.get("/docs", headers={"Accept": "text/html"}).content.decode()
+    guides = sorted((ROOT / "docs").glob("*.md"))
+    assert guides
+    for file in guides:
+        assert f'href="/docs/{file.stem}"' in page
+        shown = html.unescape(client.get(f"/docs/{file.stem}").content.decode())
+        assert file.read_text() in shown
+    for name in ["nothing", "..%2fREADME", "deploy.md"]:
+        assert client.get(f"/docs/{name}").status_code == 404

@@ -783,7 +783,7 @@ def test_a_filter_that_no_page_offers_leads_back_to_the_list(odd: Client, admin_
 @pytest.mark.promise("P-94")
 @pytest.mark.parametrize("page", PAGES)
 def test_odd_addresses_are_no_error(odd: Client, page: str) -> None:
-    parameters = ["q", "p", "o", "e", "all", "_facets", "_popup", "_to_field", "_changelist_filters"]
+    parameters = ["q", "p", "o", "e", "all", "_facets", "_popup", "_to_field", "_changelist_filters", "user"]
     assert_no_error(odd.get(page, {name: value}) for name in parameters for value in GARBAGE)
     tails = ["change/", "history/", "delete/", "password/", ""]
     assert_no_error(odd.get(f"{page}{quote(key)}/{tail}") for key in GARBAGE if key for tail in tails)
@@ -794,6 +794,7 @@ def test_odd_addresses_are_no_error(odd: Client, page: str) -> None:
 @pytest.mark.promise("P-94")
 def test_odd_addresses_of_the_site_are_no_error(odd: Client) -> None:
     values = [quote(value) for value in GARBAGE if value]
+    assert_no_error(odd.get(f"{LIST}user/", {"user": value}) for value in GARBAGE)
     kinds = [kind.pk for kind in ContentType.objects.all()]
     assert_no_error(odd.get(f"/admin/r/{kind}/{key}/") for kind in [*kinds, *values] for key in values)
     assert_no_error(odd.get(f"/admin/{value}/") for value in values)
