@@ -307,6 +307,12 @@ def test_nothing_typed_is_lost_when_the_token_expires_or_the_session_ends(sign_u
     expect(ann.page.locator(".task .description")).to_have_text("Two litres")
     expect(ann.page.get_by_label("New task")).to_have_value("Bread")
     assert answers == [("PUT", 401), ("GET", 200), ("PUT", 200)]
+    ann.page.route("**/api/auth/**", lambda route: route.abort())
+    ann.page.reload()
+    expect(ann.page.get_by_role("alert")).to_have_text("The sign-in service did not answer.")
+    ann.page.unroute_all()
+    ann.page.get_by_role("button", name="Try again").click()
+    expect(ann.page.locator(".task .description")).to_have_text("Two litres")
 
     # The session is over: she signs in again, and goes on.
     bea.context.clear_cookies()
