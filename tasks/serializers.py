@@ -120,6 +120,29 @@ class TaskSerializer(TaskInputSerializer):
         return fields
 
 
+class ExportedTaskSerializer(TaskInputSerializer):
+    """A task in an export. Text is taken untrimmed, and a field that the export does not know yet gets its default."""
+
+    user_id = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+    class Meta(TaskInputSerializer.Meta):
+        fields = (*Task.CLIENT_FIELDS, "user_id", "created_at", "updated_at")
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields: dict[str, serializers.Field] = super().get_fields()
+        for field in fields.values():
+            if isinstance(field, serializers.CharField):
+                field.trim_whitespace = False
+        return fields
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, dict) and not data.keys() <= {*self.fields, "id"}:
+            raise serializers.ValidationError(["A member of it is not known here."], code="unknown")
+        return super().to_internal_value(data)
+
+
 class CompleteSerializer(serializers.Serializer[dict[str, Any]]):
     """Nothing, to flip the flag; or `{"completed": true}`, which can be retried."""
 

@@ -1,0 +1,119 @@
+"""All of one person's tasks at once, for operators: counted, exported, restored and erased.
+
+Each function takes the owner first, and each statement on tasks names that owner in an equality.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, transaction
+from rest_framework.exceptions import ValidationError
+
+from tasks import statements
+from tasks.models import Task
+from tasks.serializers import ExportedTaskSerializer
+from tasks.statements import TaskRow
+from todo_project.problems import in_words, validation_errors
+from todo_project.strict import decode_json
+
+BATCH_SIZE = 1000  # Tasks in memory at once, and in one transaction of `erase`.
+MAX_LINE_BYTES = 256 * 1024  # More than the longest task has, every character of it escaped.
+
+
+class NotEmpty(Exception):
+    """Tasks are restored only to an owner who has none."""
+
+
+class BrokenLine(ValueError):
+    """A line that is not a task of an export; the message names its number."""
+
+
+def count(owner: str) -> int:
+    """Return how many tasks the owner has."""
+    return Task.objects.filter(user_id=owner).count()
+
+
+def export(owner: str) -> Iterator[list[TaskRow]]:
+    """Yield the owner's tasks in batches, oldest first, as clients see them.
+
+    Each task that exists throughout comes exactly once, in a state that it had meanwhile.
+    """
+    after = None
+    while batch := statements.page(owner, limit=BATCH_SIZE, ordering="created_at", after=after):
+        yield batch
+        after = batch[-1]["created_at"], batch[-1]["id"]
+
+
+def erase(owner: str, progress: Callable[[int], object] = lambda tasks: None) -> tuple[int, int]:
+    """Delete the owner's tasks with their idempotency keys, and what the admin's log says of them.
+
+    Each batch is committed by itself, and a second call goes on where a first one ended. Returns how many tasks and how
+    many entries of the log were deleted.
+    """
+    log = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(Task))
+    tasks = entries = 0
+    if connection.vendor == "sqlite":
+        _execute("PRAGMA secure_delete = ON")  # Overwrites what is deleted, which otherwise stays in the file.
+    while statements.page(owner, limit=1):  # The owner may go on creating tasks meanwhile.
+        for batch in export(owner):
+            ids = [task["id"] for task in batch]
+            with transaction.atomic():
+                deleted, _ = Task.objects.filter(user_id=owner, pk__in=ids).delete()
+                entries += log.filter(object_id__in=map(str, ids)).delete()[0]
+            tasks += deleted
+            progress(deleted)
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
+        _execute("PRAGMA wal_checkpoint(TRUNCATE)")  # The write-ahead log holds older states of the file's pages.
+    return tasks, entries
+
+
+def restore(owner: str, tasks: Iterable[Mapping[str, Any]]) -> int:
+    """Create these tasks for the owner, all of them or none, and return how many.
+
+    They get new ids and keep their times. Whatever iterating over the tasks raises undoes everything.
+
+    Raises:
+        NotEmpty: the owner has tasks.
+    """
+    remaining, restored = iter(tasks), 0
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            # Of two restores to one owner at the same moment, the second must see what the first did.
+            _execute("SELECT pg_advisory_xact_lock(hashtext(%s))", owner)
+        if statements.page(owner, limit=1):
+            raise NotEmpty
+        while batch := [Task(user_id=owner, **values) for values in islice(remaining, BATCH_SIZE)]:
+            Task.objects.bulk_create(batch)
+            restored += len(batch)
+    return restored
+
+
+def parse_export(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield what `restore` takes, from the lines of an export.
+
+    Raises:
+        BrokenLine: a line is not JSON, not a task, or a task of another user than the first.
+    """
+    serializer, first = ExportedTaskSerializer(), None
+    for number, line in enumerate(lines, 1):
+        try:
+            if len(line) > MAX_LINE_BYTES:
+                raise ValueError
+            values: dict[str, Any] = serializer.run_validation(decode_json(line))
+        except ValidationError as error:
+            raise BrokenLine(f"Line {number}: {in_words(next(validation_errors(error.detail)))}") from None
+        except (ValueError, RecursionError):
+            raise BrokenLine(f"Line {number} is not a line of JSON, or too long for a task.") from None
+        user_id = values.pop("user_id")
+        first = first or user_id
+        if user_id != first:
+            raise BrokenLine(f"Line {number} is a task of another user than line 1.")
+        yield values
+
+
+def _execute(sql: str, *parameters: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)

@@ -1,0 +1,33 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm  # type: ignore[import-untyped]  # It brings no types.
+
+from tasks import data
+
+
+class Command(BaseCommand):
+    """Erases all tasks of a person for good; run again, it goes on where it was interrupted."""
+
+    help = "Say how many tasks USER has, and with --yes erase them, with their idempotency keys and the admin's log."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("user", help="the user id")
+        choice = parser.add_mutually_exclusive_group()
+        choice.add_argument("--yes", action="store_true", help="erase them")
+        choice.add_argument("--dry-run", action="store_true", help="only say how many they are")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        owner = options["user"]
+        count = data.count(owner)
+        self.stdout.write(f"{owner} has {count} task{'' if count == 1 else 's'}.")
+        if options["dry_run"]:
+            return
+        if not options["yes"]:
+            raise CommandError("Nothing was erased. --yes erases them.")
+        with tqdm(total=count, unit="task", disable=None) as bar:
+            tasks, entries = data.erase(owner, bar.update)
+        self.stdout.write(
+            f"Erased {tasks} task{'' if tasks == 1 else 's'}, "
+            f"and {entries} entr{'y' if entries == 1 else 'ies'} of the admin's log."
+        )

@@ -1,0 +1,55 @@
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm  # type: ignore[import-untyped]  # It brings no types.
+
+from tasks import data
+
+
+class Command(BaseCommand):
+    """Writes all tasks of a person as JSON lines, a batch at a time."""
+
+    help = "Write USER's tasks as JSON lines, oldest first, to FILE or to standard output."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("user", help="the user id")
+        parser.add_argument("file", nargs="?", type=Path, help="a new file; standard output if not given")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        owner, exported = options["user"], 0
+        try:
+            with opened(options["file"]) as file, tqdm(total=data.count(owner), unit="task", disable=None) as bar:
+                for batch in data.export(owner):
+                    file.writelines(orjson.dumps(task, option=orjson.OPT_APPEND_NEWLINE) for task in batch)
+                    exported += len(batch)
+                    bar.update(len(batch))
+        except OSError as error:
+            raise CommandError(f"It was not written: {error}") from None
+        # Not to standard output, where the tasks may go.
+        self.stderr.write(f"Exported {exported} task{'' if exported == 1 else 's'}.", self.style.SUCCESS)
+
+
+@contextmanager
+def opened(path: Path | None) -> Iterator[BinaryIO]:
+    """Open a new file that only this user can read, and that has its name only once it is complete."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+        return
+    if path.exists():
+        raise CommandError(f"{path} exists already.")
+    descriptor, unfinished = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            yield file
+        os.rename(unfinished, path)
+    except BaseException:
+        os.unlink(unfinished)
+        raise

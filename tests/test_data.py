@@ -1,0 +1,114 @@
+"""The commands for one person's data as an operator runs them, beside the running service."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.live import ROOT, Live, User, environment, fresh_database, manage
+
+# TASKS=1000000 python -m pytest -s -k bounded tests/test_data.py prints the figures of a million tasks.
+TASKS = int(os.environ.get("TASKS", "20000"))
+MEASURED = """
+import re, sys, manage
+sys.argv[0] = "manage.py"
+manage.main()
+print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+"""
+# The same text whatever their number, but for the least that a task has.
+FILL = """
+from django.db import connection
+moment = dict(
+    postgresql="timestamptz '2026-01-01' + i * interval '1 second'",
+    sqlite="datetime('2026-01-01', '+' || i || ' seconds')",
+)[connection.vendor]
+with connection.cursor() as cursor:
+    cursor.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {tasks}) "
+        "INSERT INTO tasks_task (user_id, title, description, completed, created_at, updated_at) "
+        f"SELECT '{user}', 'A title of the usual length', '{words}', false, {{moment}}, {{moment}} FROM n"
+    )
+"""
+
+
+def fill(variables: dict[str, str], user: str, tasks: int) -> None:
+    words = "words " * max(5, 6_000_000 // TASKS)
+    manage(variables, "shell", "-v0", "-c", FILL.format(user=user, tasks=tasks, words=words))
+
+
+def peak(variables: dict[str, str], *arguments: str | Path) -> float:
+    """Run a command, and return the most memory that it held at once, in MB."""
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *map(str, arguments)], cwd=ROOT, env=variables, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    *said, memory = done.stdout.splitlines()
+    print(f"{arguments[0]} {' '.join(said)} {time.monotonic() - started:.1f} s, {int(memory) / 1024:.0f} MB")
+    return int(memory) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Only Linux tells a process's peak.")
+def test_the_memory_of_each_command_is_bounded(tmp_path: Path) -> None:
+    with fresh_database() as url:
+        variables = environment(url)
+        manage(variables, "migrate", "--noinput")
+        peaks = {}
+        for user, tasks in (("few", 1000), ("many", TASKS)):
+            fill(variables, user, tasks)
+            file = tmp_path / user
+            peaks[user] = [
+                peak(variables, "export_user", user, file),
+                peak(variables, "import_user", f"{user}-again", file),
+                peak(variables, "erase_user", user, "--yes"),
+            ]
+            assert sum(1 for _ in file.open("rb")) == tasks
+            again = manage(variables, "erase_user", "--dry-run", f"{user}-again").stdout
+            assert again == f"{user}-again has {tasks} tasks.\n"
+        size = file.stat().st_size / 2**20
+    # The file has far more than that.
+    assert size > 30
+    assert all(many < few + 20 for few, many in zip(peaks["few"], peaks["many"], strict=True)), peaks
+
+
+def test_an_export_goes_to_standard_output_and_the_report_of_it_does_not(user: User) -> None:
+    tasks = [user.create("Ünïted"), user.create("Milk")]
+    done = manage(user.live.variables, "export_user", user.subject)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == tasks
+    assert done.stderr == "Exported 2 tasks.\n"
+
+
+def test_commands_show_their_progress_on_a_terminal_and_only_there(user: User, tmp_path: Path) -> None:
+    user.create("Milk")
+    file = str(tmp_path / "file")
+    for arguments in (
+        ["export_user", user.subject, file],
+        ["erase_user", user.subject, "--yes"],
+        ["import_user", user.subject, file],
+    ):
+        ours, terminal = pty.openpty()
+        termios.tcsetwinsize(terminal, (24, 80))
+        command = [sys.executable, "manage.py", *arguments]
+        subprocess.run(command, cwd=ROOT, env=user.live.variables, stdout=subprocess.PIPE, stderr=terminal, check=True)
+        os.close(terminal)
+        said = os.read(ours, 65536).decode()
+        os.close(ours)
+        assert "100%" in said, said
+        assert "Milk" not in said
+    assert manage(user.live.variables, "erase_user", user.subject, "--yes").stderr == ""
+
+
+def test_an_erasure_is_seen_by_the_running_service_at_once(live: Live) -> None:
+    ann, bob = User(live), User(live)
+    task, other = ann.create("Milk"), bob.create("Bread")
+    said = manage(live.variables, "erase_user", ann.subject, "--yes").stdout
+    assert said == f"{ann.subject} has 1 task.\nErased 1 task, and 0 entries of the admin's log.\n"
+    assert (ann.list(), bob.list()) == ([], [other])
+    assert ann.request("GET", f"{ann.tasks}/{task['id']}").status == 404
+    assert ann.create("New")["id"] > other["id"]
