@@ -68,7 +68,8 @@ def test_the_memory_of_each_command_is_bounded(tmp_path: Path) -> None:
                 peak(variables, "import_user", f"{user}-again", file),
                 peak(variables, "erase_user", user, "--yes"),
             ]
-            assert sum(1 for _ in file.open("rb")) == tasks
+            with file.open("rb") as exported:
+                assert sum(1 for _ in exported) == tasks
             again = manage(variables, "erase_user", "--dry-run", f"{user}-again").stdout
             assert again == f"{user}-again has {tasks} tasks.\n"
         size = file.stat().st_size / 2**20

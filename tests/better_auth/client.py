@@ -170,6 +170,14 @@ class BetterAuthServer:
         """The session-data cookie. With COOKIE_CACHE_KEY="jwks" it is signed with the published key."""
         return self._cookie(session, SESSION_DATA_COOKIE)
 
+    def delete_user(self, session: Session) -> None:
+        """Delete the user's account, as its owner does."""
+        self._call("POST", "/api/auth/delete-user", session.cookies, {})
+
+    def erase_tasks(self, user_id: str) -> None:
+        """Let the frontend's own job erase the tasks of a user, who may be gone."""
+        self._call("POST", f"/erase-tasks?user={user_id}")
+
     def verification_token(self, email: str) -> str:
         """The verification token in the newest e-mail to this address."""
         mails, _ = self._call("GET", "/mailbox")

@@ -15,6 +15,8 @@ const {
   USER_IDS = "", // "uuid" or "serial"; empty: 32 letters and digits
   CORS_ORIGIN = "", // the page that may fetch a token with this server's cookies
   COOKIE_CACHE_KEY = "secret", // "jwks": the cookie cache is signed with the key of the jwt() plugin
+  ERASE_TASKS = "", // the compiled erase-tasks.ts, which beforeDelete calls; empty: no user can be deleted
+  TODO_URL = "", // the todo service that it calls
   EXIT_WITH_STDIN = "", // set by client.py, so that no server outlives the test run
 } = process.env;
 // Better Auth itself reads BETTER_AUTH_SECRET and BETTER_AUTH_SECRETS.
@@ -31,6 +33,7 @@ for (const [name, value, allowed] of [
   }
 }
 
+const { eraseTasks } = ERASE_TASKS ? await import(ERASE_TASKS) : {};
 const JWKS_PATH = "/api/auth/jwks";
 const db = { user: [], session: [], account: [], verification: [], jwks: [] };
 const mailbox = []; // what a mail server would have been given
@@ -71,6 +74,9 @@ function makeAuth(baseURL) {
       },
     },
     session: { cookieCache: { enabled: true, strategy: "jwt" } },
+    user: {
+      deleteUser: { enabled: !!eraseTasks, beforeDelete: (user) => eraseTasks(TODO_URL, user.id, tokenFor) },
+    },
     advanced: USER_IDS ? { database: { generateId: USER_IDS } } : {},
     plugins: [jwtPlugin(baseURL), bearer()],
     rateLimit: { enabled: false }, // the suite signs up faster than a person
@@ -90,6 +96,11 @@ async function rotateKeys(withdraw) {
   }
   await auth.api.signJWT({ body: { payload: {} } });
   return { made: db.jwks.map((key) => key.id).filter((id) => !before.includes(id)) };
+}
+
+async function tokenFor(userId) {
+  const { token } = await auth.api.signJWT({ body: { payload: { sub: userId } } });
+  return token;
 }
 
 function send(response, status, body) {
@@ -114,6 +125,9 @@ async function handle(request, response) {
     case "POST /rotate-keys":
       if (MODE === "hs256") return send(response, 409, { message: "no keys in MODE=hs256" });
       return send(response, 200, await rotateKeys(url.searchParams.has("withdraw")));
+    case "POST /erase-tasks": // a job of the frontend's, for a user who is gone
+      await eraseTasks(TODO_URL, url.searchParams.get("user"), tokenFor);
+      return send(response, 200, {});
     case "GET /keys-fetched":
       return send(response, 200, { fetched: keysFetched });
     case "POST /keys-on":
