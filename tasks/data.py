@@ -55,8 +55,6 @@ def erase(owner: str, progress: Callable[[int], object] = lambda tasks: None) ->
     """
     log = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(Task))
     tasks = entries = 0
-    if connection.vendor == "sqlite":
-        _execute("PRAGMA secure_delete = ON")  # Overwrites what is deleted, which otherwise stays in the file.
     while statements.page(owner, limit=1):  # The owner may go on creating tasks meanwhile.
         for batch in export(owner):
             ids = [task["id"] for task in batch]

@@ -140,7 +140,8 @@ class ExportedTaskSerializer(TaskInputSerializer):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and not data.keys() <= {*self.fields, "id"}:
             raise serializers.ValidationError(["A member of it is not known here."], code="unknown")
-        return super().to_internal_value(data)
+        values: dict[str, Any] = super().to_internal_value(data)
+        return values
 
 
 class CompleteSerializer(serializers.Serializer[dict[str, Any]]):

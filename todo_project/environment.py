@@ -415,11 +415,11 @@ def sqlite_settings(name: str, config: dict[str, Any]) -> dict[str, Any]:
         )
     config["NAME"] = BASE_DIR / config["NAME"]  # An absolute name stays as it is.
     # WAL lets readers go on beside the writer. A transaction takes the write lock at its start, so that it
-    # waits for its turn and never fails half way.
+    # waits for its turn and never fails half way. What is deleted is overwritten, and does not stay in the file.
     config["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 5,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON",
     }
     return config
 
