@@ -1,16 +1,28 @@
 """The operators' site. Odd input to the admin's pages is refused with 400 or a warning, and never becomes a 500."""
 
+import time
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.apps import AdminConfig
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.auth import logout
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import DataError
 from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+
+from todo_project.problems import problem_response
+
+
+def locked_out(request: HttpRequest, response: HttpResponse | None, credentials: Any) -> HttpResponse:
+    """Answer a sign-in that django-axes refuses, whether or not the password was right."""
+    seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
+    detail = f"Too many failed sign-ins. Try again in {seconds // 60} minutes."
+    return problem_response(request, 429, "throttled", detail, {"Retry-After": str(seconds)})
 
 
 class OperatorsConfig(AdminConfig):
@@ -57,6 +69,15 @@ class OperatorSite(admin.AdminSite):
     site_header = site_title = "Todo operators"
     enable_nav_sidebar = False  # Three lists need none, and the columns need its place.
     index_title = "This is the one place that shows every user's tasks"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Return whether an operator is signed in, and not for longer than SESSION_MOST_SECONDS."""
+        if not super().has_permission(request):
+            return False
+        if time.time() < request.session.setdefault("ends", time.time() + settings.SESSION_MOST_SECONDS):
+            return True
+        logout(request)
+        return False
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         admin_class = admin_class or admin.ModelAdmin

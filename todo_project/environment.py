@@ -90,11 +90,11 @@ def env_bool(name: str) -> bool:
     return env_choice(name, "false", "true") == "true"
 
 
-def env_number(name: str, default: int, most: int) -> int:
-    """Return a whole number from 1 to `most`."""
+def env_number(name: str, default: int, most: int, least: int = 1) -> int:
+    """Return a whole number from `least` to `most`."""
     value = env(name, str(default))
-    if not (re.fullmatch("[0-9]{1,9}", value) and 1 <= int(value) <= most):
-        raise ImproperlyConfigured(f"{name} must be a whole number from 1 to {most}, not {value!r}.")
+    if not (re.fullmatch("[0-9]{1,9}", value) and least <= int(value) <= most):
+        raise ImproperlyConfigured(f"{name} must be a whole number from {least} to {most}, not {value!r}.")
     return int(value)
 
 
@@ -103,6 +103,21 @@ def env_rate(name: str) -> str:
     value = env(name)
     if value and not re.fullmatch("0*[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
         raise ImproperlyConfigured(f"{name} must look like 600/minute (second, minute, hour or day), not {value!r}.")
+    return value
+
+
+# The first segments of the other addresses.
+TAKEN_PATHS = frozenset({"api", "docs", "healthz", "login", "logout", "openapi.json", "readyz", "static"})
+
+
+def env_path(name: str, default: str) -> str:
+    """Return one segment of a path that no other page has."""
+    value = env(name, default)
+    if not re.fullmatch("[A-Za-z0-9_-]+", value) or value in TAKEN_PATHS:
+        raise ImproperlyConfigured(
+            f"{name} must be one word of letters, digits, - and _ that no other page has, such as {default}, "
+            f"not {shown(value)}."
+        )
     return value
 
 

@@ -5,9 +5,11 @@ import random
 import re
 import time
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import quote
 
+from axes.middleware import AxesMiddleware
 from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -110,14 +112,43 @@ class CORSMiddleware(CorsMiddleware):
 
 
 class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddleware):
-    """Sessions, users and messages for the admin alone: an operator's session is not even read anywhere else.
+    """Sessions, users, messages and locks for the admin alone: an operator's session is not read anywhere else.
 
-    It subclasses all three because Django's system checks look for each of them in MIDDLEWARE.
+    It subclasses Django's three because Django's system checks look for each of them in MIDDLEWARE.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         super().__init__(get_response)
-        self.admin = SessionMiddleware(AuthenticationMiddleware(MessageMiddleware(get_response)))
+        self.admin = SessionMiddleware(AuthenticationMiddleware(MessageMiddleware(AxesMiddleware(get_response))))
+        self.path = f"/{settings.ADMIN_PATH}/"
 
     def __call__(self, request: HttpRequest) -> Any:
-        return (self.admin if request.path_info.startswith("/admin/") else self.get_response)(request)
+        return (self.admin if request.path_info.startswith(self.path) else self.get_response)(request)
+
+
+def operator_address(request: HttpRequest) -> str:
+    """Return the client's address for django-axes, whose table holds each sign-in once only if it has an address."""
+    return client_address(request) or "0.0.0.0"  # noqa: S104  # Nobody listens there.
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """Return the address that the outermost of TRUSTED_PROXIES saw, or else the one that connected to this process.
+
+    A client writes what it likes into X-Forwarded-For; each proxy appends to that. Whoever has one IPv6 address has
+    the network around it, so that is what is returned of it. None if there is no address, as on a Unix socket.
+    """
+    seen = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    trusted = settings.TRUSTED_PROXIES
+    text = seen[-trusted] if 0 < trusted <= len(seen) else request.META.get("REMOTE_ADDR", "")
+    text = text.strip()
+    if with_port := re.fullmatch(r"([0-9.]+):\d+|\[([0-9A-Fa-f:.]+)\](?::\d+)?", text):  # As some proxies write it.
+        text = with_port[1] or with_port[2]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ip_network((int(address), 64), strict=False).network_address)

@@ -3,6 +3,8 @@
 A variable that is missing, or that could never work, stops the start with a message that names it.
 """
 
+from datetime import timedelta
+
 from django.core.exceptions import ImproperlyConfigured
 
 from todo_project.environment import (
@@ -16,6 +18,7 @@ from todo_project.environment import (
     env_former_secrets,
     env_number,
     env_origins,
+    env_path,
     env_rate,
     env_secret,
     env_server,
@@ -50,6 +53,9 @@ SECRET_KEY = env_secret("DJANGO_SECRET_KEY")
 SECRET_KEY_FALLBACKS = env_former_secrets("DJANGO_SECRET_KEY_FALLBACKS")
 HTTPS = env_bool("DJANGO_HTTPS")
 ALLOWED_HOSTS = env_allowed_hosts("DJANGO_ALLOWED_HOSTS")
+ADMIN_PATH = env_path("ADMIN_PATH", "admin")
+# How many proxies in front append to X-Forwarded-For. With none, nobody's word is taken for a client's address.
+TRUSTED_PROXIES = env_number("TRUSTED_PROXIES", 0, 10, least=0)
 
 INSTALLED_APPS = [
     "todo_project",
@@ -60,6 +66,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "corsheaders",
     "rest_framework",
     "drf_spectacular",
@@ -161,7 +168,7 @@ SPECTACULAR_SETTINGS = {
 
 CORS_ALLOWED_ORIGINS = env_origins("CORS_ALLOWED_ORIGINS")
 # CORS covers unknown addresses too, so that a browser shows their 404 and not "Failed to fetch".
-CORS_URLS_REGEX = r"/(?!admin(/|\Z)|login\Z|logout\Z)"
+CORS_URLS_REGEX = rf"/(?!{ADMIN_PATH}(/|\Z)|login\Z|logout\Z)"
 CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["ETag", "Link", "Location", "Content-Location", "Retry-After", "X-Request-ID"]
@@ -184,14 +191,31 @@ CONTENT_SECURITY_POLICY = (
 )
 
 # The admin's sign-in lives under its own path and in the database, so that signing out ends it.
-SESSION_COOKIE_PATH = "/admin/"
+SESSION_COOKIE_PATH = f"/{ADMIN_PATH}/"
 # Not Django's default names: the cookies of another Django on the same host would reach this service too.
 SESSION_COOKIE_NAME = "todo_session"
 CSRF_COOKIE_NAME = "todo_csrf"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # Needs no cookie of its own.
-SESSION_COOKIE_AGE = 8 * 3600
+# A session ends after an hour without a request, and after a working day whatever is done in it.
+SESSION_COOKIE_AGE = 3600
+SESSION_SAVE_EVERY_REQUEST = True
+SESSION_MOST_SECONDS = 8 * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_FAILURE_VIEW = "todo_project.problems.csrf_failure"
+
+# Who names an operator and a wrong password five times from one address waits; from other addresses the operator can
+# still sign in. It is counted in the database, so it holds in every process and after a restart.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "todo_project.middleware.operator_address"
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # Who goes on trying does not keep the operator out for longer.
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_CALLABLE = "todo_project.admin.locked_out"
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+AXES_DISABLE_ACCESS_LOG = True  # Django's own last_login says when an operator signed in.
+AXES_SENSITIVE_PARAMETERS = ["username"]  # Somebody may have typed a password there.
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -212,7 +236,8 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"(?:^|/)(?:healthz|readyz)$"]  # Also below a path.
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 # HSTS for subdomains and the browsers' preload list are the operator's decision.
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+# django-axes looks for its middleware in MIDDLEWARE, and it is in AdminMiddleware.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021", "axes.W002"]
 
 # --- Logging: one line a request, without tokens, titles or search words ----------------------------------------
 
@@ -227,6 +252,7 @@ LOGGING = {
         # The request line says it already.
         "django.request": {"level": "ERROR", "filters": ["not_503"]},
         "django.security": {"level": "ERROR"},
+        "axes": {"level": "WARNING"},
         "django.server": {"handlers": ["stderr"], "propagate": False},
     },
 }

@@ -346,6 +346,21 @@ REFUSED: dict[str, dict[str, list[str]]] = {
             f"{'1' * 5000}/day",
         ]
     },
+    "TRUSTED_PROXIES": {
+        "TRUSTED_PROXIES must be a whole number from 0 to 10, not {}.": ["-1", "11", "true", "127.0.0.1", "*"]
+    },
+    "ADMIN_PATH": {
+        "ADMIN_PATH must be one word of letters, digits, - and _ that no other page has, such as admin, not {}.": [
+            "/",
+            "a/b",
+            "/admin/",
+            "api",
+            "login",
+            "static",
+            "bücher",
+            "admin.*",
+        ]
+    },
     "HOST": {
         "HOST must be an address of this machine, such as 127.0.0.1, 0.0.0.0, ::1 or ::, or its host name, not {}; "
         "the port belongs in PORT.": [

@@ -1,0 +1,134 @@
+"""The admin's sign-in over real HTTP: guessing is stopped in every process and after a restart, and only for who guesses."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.cookies import SimpleCookie
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.live import Answer, Live, User, live, manage
+
+OPERATOR, PASSWORD = "operator", "correct horse battery staple"
+LOGIN = "/operators/login/?next=/operators/"
+HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Live]:
+    """Two processes; it has a proxy in front, which a test plays by sending X-Forwarded-For itself."""
+    with live(ADMIN_PATH="operators", TRUSTED_PROXIES="1") as running:
+        account = {"DJANGO_SUPERUSER_USERNAME": OPERATOR, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+        account["DJANGO_SUPERUSER_EMAIL"] = "operator@example.com"
+        manage(running.variables | account, "createsuperuser", "--noinput")
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def unlocked(service: Live) -> None:
+    manage(service.variables, "axes_reset")
+
+
+def sign_in(service: Live, password: str, address: str = HERE, name: str = OPERATOR, **headers: str) -> Answer:
+    page = service.request("GET", LOGIN)
+    token = re.findall(rb'name="csrfmiddlewaretoken" value="(\w+)"', page.body)[0].decode()
+    form = {"username": name, "password": password, "csrfmiddlewaretoken": token}
+    sent = {"Content_Type": "application/x-www-form-urlencoded", "Cookie": cookies(page), "X_Forwarded_For": address}
+    return service.request("POST", LOGIN, urlencode(form).encode(), **sent | headers)
+
+
+def cookies(answer: Answer) -> str:
+    jar = SimpleCookie()
+    for value in answer.headers.get_all("Set-Cookie") or []:
+        jar.load(value)
+    return "; ".join(f"{name}={morsel.value}" for name, morsel in jar.items())
+
+
+def test_guessing_is_stopped_in_every_process_and_after_a_restart(service: Live) -> None:
+    assert [sign_in(service, f"wrong {number}").status for number in range(5)] == [200] * 4 + [429]
+    for _ in range(2):
+        for _ in range(6):  # Whichever process answers, and also with the right password.
+            answer = sign_in(service, PASSWORD)
+            assert (answer.status, answer.json()["code"]) == (429, "throttled")
+            assert int(answer.headers["Retry-After"]) == 15 * 60
+            assert "sessionid" not in cookies(answer) and "todo_session" not in cookies(answer)
+        service.stop()
+        service.start()
+    page = sign_in(service, PASSWORD, Accept="text/html")
+    assert page.status == 429 and b"Try again in 15 minutes" in page.body
+
+
+def test_who_guesses_locks_out_neither_the_operator_nor_other_operators(service: Live) -> None:
+    for number in range(6):
+        sign_in(service, f"wrong {number}", ELSEWHERE)
+    assert sign_in(service, PASSWORD, ELSEWHERE).status == 429
+    assert sign_in(service, PASSWORD, HERE).status == 302
+    assert sign_in(service, "x", ELSEWHERE, name="somebody").status == 200
+    # What the client writes itself stands before what the proxy appends.
+    assert sign_in(service, PASSWORD, f"{HERE}, {ELSEWHERE}").status == 429
+
+
+def test_another_browser_or_another_address_in_the_same_network_is_the_same_guesser(service: Live) -> None:
+    for number in range(5):
+        sign_in(service, "x", f"2001:db8::{number}", User_Agent=f"Browser {number}")
+    assert sign_in(service, PASSWORD, "2001:db8::77").status == 429
+
+
+def test_a_success_forgets_the_failures_before_it(service: Live) -> None:
+    for _ in range(3):
+        assert [sign_in(service, "wrong").status for _ in range(4)] == [200] * 4
+        assert sign_in(service, PASSWORD).status == 302
+
+
+def test_an_operator_unlocks_a_colleague_with_a_command(service: Live) -> None:
+    for number in range(5):
+        sign_in(service, f"wrong {number}")
+    assert sign_in(service, PASSWORD).status == 429
+    manage(service.variables, "axes_reset_username", OPERATOR)
+    assert sign_in(service, PASSWORD).status == 302
+
+
+def test_the_log_names_the_address_and_neither_the_name_nor_the_password(service: Live) -> None:
+    before = len(service.log)
+    for _ in range(5):
+        sign_in(service, "Zebrastreifen", name="Kaktusfeige")
+    said = service.log[before:]
+    assert "Locking out" in said and HERE in said
+    assert "Zebra" not in said and "Kaktus" not in said
+
+
+def test_odd_sign_ins_are_no_errors(service: Live) -> None:
+    for odd in ("\0", "a" * 300, "ÿ" * 200, "'; DROP TABLE", "\u2028"):
+        assert sign_in(service, odd, name=odd).status == 200
+    assert sign_in(service, "x", User_Agent="x" * 2000, Accept="y" * 2000).status == 200
+
+
+@pytest.mark.parametrize("address", [HERE, "unknown", "", "300.1.1.1, x"])
+def test_many_guesses_at_once_are_no_errors_and_end_in_a_lock(service: Live, address: str) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        statuses = list(pool.map(lambda number: sign_in(service, f"wrong {number}", address).status, range(24)))
+    assert set(statuses) == {200, 429}
+    assert sign_in(service, PASSWORD, address).status == 429
+
+
+@pytest.mark.promise("P-54", "P-86")
+def test_the_admin_is_at_its_path_and_nowhere_else(service: Live) -> None:
+    there, here = "http://localhost:3000", "/operators/"
+    entry = sign_in(service, PASSWORD)
+    assert (entry.status, entry.headers["Location"]) == (302, here)
+    (session,) = [value for value in entry.headers.get_all("Set-Cookie") if value.startswith("todo_session=")]
+    assert f"Path={here};" in session and "HttpOnly" in session and "SameSite=Lax" in session
+    signed_in = {"Cookie": cookies(entry)}
+    assert service.request("GET", here, **signed_in).status == 200
+    assert service.request("GET", "/operators/tasks/task/", **signed_in).status == 200
+    assert service.request("GET", "/operators").headers["Location"] == here
+    assert service.request("GET", "/").json()["admin"] == here
+    for path in (here, "/operators", "/operators/login/", "/operators/x"):
+        assert service.request("GET", path, Origin=there).headers["Access-Control-Allow-Origin"] is None
+    for path in ("/admin", "/admin/", "/admin/login/", "/operatorsx"):
+        answer = service.request("GET", path, Origin=there, **signed_in)
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (404, there)
+    alice = User(service)
+    assert service.request("GET", alice.tasks, **signed_in).status == 401
+    assert service.request("GET", here, token=alice.token).status == 302
