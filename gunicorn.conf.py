@@ -10,16 +10,16 @@ sys.path.append(str(Path(__file__).resolve().parent))  # gunicorn may be started
 
 try:
     # All of the settings, so that a wrong one stops the start here, in one line, and not in each worker.
-    from todo_project.settings import SERVER as server
+    from todo_project import settings
 except ImproperlyConfigured as error:
     sys.exit(f"Configuration: {error}")
 
-bind = server.bind
-workers = server.processes
+bind = settings.SERVER.bind
+workers = settings.SERVER.processes
 
 # gthread keeps connections alive, which the sync worker does not.
 worker_class = "gthread"
-threads = server.threads
+threads = settings.SERVER.threads
 keepalive = 75
 
 # A cursor with a title in it can take 3,200 bytes, a search 2,400.
@@ -31,6 +31,15 @@ limit_request_field_size = 16 * 1024 + 256
 accesslog = None
 # gunicorn's control socket would let whoever reaches it steer the server; nobody here needs it.
 control_socket_disable = True
+
+
+def when_ready(server: Any) -> None:
+    """Say once what THROTTLE_RATE means where each process counts for itself."""
+    if settings.THROTTLE_RATE and not settings.THROTTLE_STORAGE:
+        server.log.warning(
+            "THROTTLE_RATE is counted by each of %d processes for itself; THROTTLE_STORAGE makes them count together",
+            settings.SERVER.processes,
+        )
 
 
 def post_worker_init(worker: Any) -> None:

@@ -96,6 +96,12 @@ def etag(*statuses: int, description: str = TASK_TAG) -> OpenApiParameter:
     return header("ETag", statuses, description)
 
 
+# draft-ietf-httpapi-ratelimit-headers
+RATE_FIELDS = {
+    "RateLimit": 'Where a rate is configured, what is left of it: `"user";r=599;t=60` are 599 requests for 60 seconds.',
+    "RateLimit-Policy": 'Where a rate is configured: `"user";q=600;w=60` are 600 requests in 60 seconds.',
+}
+
 # The problem codes, from problems.PROBLEMS, that every endpoint may answer, and those of endpoints with a body.
 COMMON_CODES = (
     "bad_request",
@@ -217,6 +223,11 @@ class TaskSchema(AutoSchema):
             header("Vary", self.successes, "What else the answer depends on."),
             header("WWW-Authenticate", [401], "As RFC 6750, section 3."),
             header("Retry-After", [429, 503], "Seconds."),
+            *[
+                # Before the token, nobody knows whose rate it is.
+                header(name, [status for status in every if status not in {401, 406}], text, required=False)
+                for name, text in RATE_FIELDS.items()
+            ],
         ]
 
     def get_examples(self) -> list[OpenApiExample]:

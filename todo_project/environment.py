@@ -7,6 +7,7 @@ what to write. That line repeats no secret, and no address that may have a passw
 import os
 import re
 from contextlib import suppress
+from importlib.util import find_spec
 from io import StringIO
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -99,11 +100,33 @@ def env_number(name: str, default: int, most: int, least: int = 1) -> int:
 
 
 def env_rate(name: str) -> str:
-    """Return a number of requests in a period, as DRF's throttles write it."""
+    """Return a number of requests in a period."""
     value = env(name)
     if value and not re.fullmatch("0*[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
         raise ImproperlyConfigured(f"{name} must look like 600/minute (second, minute, hour or day), not {value!r}.")
     return value
+
+
+def env_redis(name: str) -> str:
+    """Return the address of a Redis that its client can use; "" if none is set, or `memory://`."""
+    url = env(name, "memory://")
+    if url == "memory://":
+        return ""
+    if find_spec("redis") is None:
+        raise ImproperlyConfigured(f"{name} needs Redis's client, which is not installed: pip install redis")
+    from redis import ConnectionPool, RedisError
+
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in {"redis", "rediss"} or not parts.hostname or not re.fullmatch("/?[0-9]*", parts.path):
+            raise ValueError(url)
+        ConnectionPool.from_url(url).make_connection()  # Takes every option into use, and does not connect.
+    except (ValueError, TypeError, RedisError):
+        raise ImproperlyConfigured(
+            f"{name} must look like redis://host:6379/0 or rediss://user:password@host:6379/0, with options that "
+            f"Redis's client knows, not {shown(url)}."
+        ) from None
+    return url
 
 
 # The first segments of the other addresses.

@@ -20,6 +20,7 @@ from todo_project.environment import (
     env_origins,
     env_path,
     env_rate,
+    env_redis,
     env_secret,
     env_server,
     env_shared_secrets,
@@ -128,9 +129,12 @@ MAX_BODY_BYTES = 256 * 1024
 MAX_DRAINED_BYTES = 4 * 1024 * 1024  # Read to the end, so that the client sees why it was refused.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
-# THROTTLE_RATE is counted here: in each process, for up to MAX_ENTRIES users.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}}
 THROTTLE_RATE = env_rate("THROTTLE_RATE")
+THROTTLE_STORAGE = env_redis("THROTTLE_STORAGE")  # Where none is named, each process counts for itself.
+if THROTTLE_RATE:
+    MIDDLEWARE.insert(
+        MIDDLEWARE.index("todo_project.middleware.ProblemMiddleware") + 1, "todo_project.throttling.FairUseMiddleware"
+    )
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -138,8 +142,7 @@ REST_FRAMEWORK = {
         "todo_project.authentication.SignInCookieAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["tasks.permissions.IsPathOwner"],
-    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"] if THROTTLE_RATE else [],
-    "DEFAULT_THROTTLE_RATES": {"user": THROTTLE_RATE},
+    "DEFAULT_THROTTLE_CLASSES": ["todo_project.throttling.UserThrottle"] if THROTTLE_RATE else [],
     "DEFAULT_RENDERER_CLASSES": [
         "todo_project.renderers.JSONRenderer",
         "tasks.pages.PageRenderer",
@@ -172,6 +175,8 @@ CORS_URLS_REGEX = rf"/(?!{ADMIN_PATH}(/|\Z)|login\Z|logout\Z)"
 CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["ETag", "Link", "Location", "Content-Location", "Retry-After", "X-Request-ID"]
+if THROTTLE_RATE:
+    CORS_EXPOSE_HEADERS += ["RateLimit", "RateLimit-Policy"]
 
 # --- Pages: the browsable API, the admin, the documentation ----------------------------------------------------
 

@@ -6,13 +6,13 @@ import time
 import pytest
 from django.db import DatabaseError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
-from rest_framework.throttling import UserRateThrottle
 
 from conftest import Actor, assert_problem, rows, sign
 from tasks import statements
 from tasks.models import Task
 from tasks.views import TaskViewSet
 from todo_project.problems import PROBLEMS
+from todo_project.throttling import UserThrottle
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
@@ -22,9 +22,8 @@ def boom(*arguments, **named):
 
 
 def throttled(alice: Actor, request: pytest.FixtureRequest):
-    patch = request.getfixturevalue("monkeypatch")
-    patch.setattr(TaskViewSet, "throttle_classes", [UserRateThrottle])
-    patch.setattr(UserRateThrottle, "THROTTLE_RATES", {"user": "1/hour"})
+    request.getfixturevalue("settings").THROTTLE_RATE = "1/hour"
+    request.getfixturevalue("monkeypatch").setattr(TaskViewSet, "throttle_classes", [UserThrottle])
     somebody = Actor(f"throttled-{time.monotonic_ns()}")
     assert somebody.get(somebody.tasks).status_code == 200
     return somebody.get(somebody.tasks)

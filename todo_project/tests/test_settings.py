@@ -346,6 +346,21 @@ REFUSED: dict[str, dict[str, list[str]]] = {
             f"{'1' * 5000}/day",
         ]
     },
+    "THROTTLE_STORAGE": {
+        "THROTTLE_STORAGE must look like redis://host:6379/0 or rediss://user:password@host:6379/0, with options that "
+        "Redis's client knows, not {}.": [
+            "localhost:6379",
+            "http://localhost:6379",
+            "redis://",
+            "redis://host:port",
+            "redis://host/name",
+            "redis://host/0?db=x",
+            "redis://host/0?pool=1",
+            "memcached://host",
+        ],
+        "THROTTLE_STORAGE must look like redis://host:6379/0 or rediss://user:password@host:6379/0, with options that "
+        "Redis's client knows, not an address with @ in it.": ["redis://:hunter22@host:6379/x"],
+    },
     "TRUSTED_PROXIES": {
         "TRUSTED_PROXIES must be a whole number from 0 to 10, not {}.": ["-1", "11", "true", "127.0.0.1", "*"]
     },
@@ -827,9 +842,33 @@ def test_https_switches_on_redirect_hsts_and_secure_cookies() -> None:
     assert load()["SECURE_HSTS_SECONDS"] == 0 and https["SECURE_HSTS_SECONDS"] >= 31536000
 
 
-def test_throttle_rate_is_off_until_it_is_set() -> None:
-    assert load()["REST_FRAMEWORK"]["DEFAULT_THROTTLE_CLASSES"] == []
-    assert load(THROTTLE_RATE="5/minute")["REST_FRAMEWORK"]["DEFAULT_THROTTLE_RATES"] == {"user": "5/minute"}
+def test_throttle_rate_costs_nothing_until_it_is_set() -> None:
+    off, on = load(THROTTLE_STORAGE="redis://127.0.0.1:9"), load(THROTTLE_RATE="5/minute")
+    assert off["REST_FRAMEWORK"]["DEFAULT_THROTTLE_CLASSES"] == []
+    assert on["REST_FRAMEWORK"]["DEFAULT_THROTTLE_CLASSES"] == ["todo_project.throttling.UserThrottle"]
+    assert set(on["MIDDLEWARE"]) - set(off["MIDDLEWARE"]) == {"todo_project.throttling.FairUseMiddleware"}
+    done = run("-c", "import todo_project.wsgi, sys; print({'limits', 'redis'} & set(sys.modules))")
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("url", ["redis://localhost", "rediss://user:hunter22@host:6380/1?ssl_cert_reqs=none"])
+def test_throttle_storage_takes_an_address_of_redis(url: str) -> None:
+    assert load(THROTTLE_STORAGE=url)["THROTTLE_STORAGE"] == url
+
+
+@pytest.mark.parametrize("value", ["", "memory://"])
+def test_throttle_storage_is_this_process_if_not_set(value: str) -> None:
+    assert load(THROTTLE_STORAGE=value)["THROTTLE_STORAGE"] == ""
+
+
+@pytest.mark.promise("P-57")
+def test_throttle_storage_without_its_client_says_what_to_install() -> None:
+    without = "import sys; sys.modules['redis'] = None; import todo_project.wsgi"
+    done = run("-c", without, THROTTLE_STORAGE="redis://localhost")
+    assert done.returncode == 4
+    assert done.stderr == (
+        "Configuration: THROTTLE_STORAGE needs Redis's client, which is not installed: pip install redis\n"
+    )
 
 
 THROTTLED = """

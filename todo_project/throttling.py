@@ -1,0 +1,173 @@
+"""Fair use: THROTTLE_RATE bounds each user's requests and, where a proxy is trusted, each address's refusals.
+
+settings.py names these classes only where a rate is configured.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from limits import RateLimitItem, parse
+from limits.storage import RedisStorage
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from todo_project.authentication import Principal
+from todo_project.logging import OncePerSecond
+from todo_project.middleware import client_address
+from todo_project.problems import problem_response
+
+logger = logging.getLogger("todo_project.throttling")
+logger.addFilter(OncePerSecond())
+
+MAX_COUNTERS = 100_000
+STORAGE_TIMEOUT = 0.25  # Seconds. A request rather goes uncounted than waits.
+STORAGE_REST = 1.0  # How many seconds a storage that failed is not asked again.
+
+
+class ProcessCounters:
+    """Counts in this process alone, for at most MAX_COUNTERS users and addresses.
+
+    The memory storage of limits does not fit here: for a request it may look at every counter there is, and of two
+    threads that count at the same moment both may be told the second one's number.
+    """
+
+    def __init__(self) -> None:
+        self.windows: dict[str, tuple[int, float]] = {}
+        self.swept = 0.0
+        self.lock = threading.Lock()
+
+    def hit(self, key: str, seconds: int, amount: int) -> tuple[int, float]:
+        now = time.monotonic()
+        with self.lock:
+            if now - self.swept > seconds:
+                self.windows = {name: window for name, window in self.windows.items() if window[1] > now}
+                self.swept = now
+            count, ends = self.windows.get(key, (0, 0.0))
+            if ends <= now:
+                self.windows.pop(key, None)  # So that the new one is the newest.
+                count, ends = 0, now + seconds
+            self.windows[key] = count + amount, ends
+            if len(self.windows) > MAX_COUNTERS:
+                del self.windows[next(iter(self.windows))]
+        return count + amount, ends - now
+
+
+class RedisCounters(RedisStorage):
+    """Counts for all processes that name the same Redis."""
+
+    def hit(self, key: str, seconds: int, amount: int) -> tuple[int, float]:
+        count = self.incr(key, seconds, amount)
+        # Not get_expiry, which is rounded to seconds: a client that waits that long may come too early.
+        return count, self.storage.pttl(self.prefixed_key(key)) / 1000
+
+
+class Allowance(NamedTuple):
+    """How many requests are left (less than none for one that is over the rate), and for how many seconds."""
+
+    left: int
+    seconds: int
+
+
+@cache
+def rate() -> RateLimitItem:
+    return parse(settings.THROTTLE_RATE)
+
+
+@cache
+def counters() -> ProcessCounters | RedisCounters:
+    if not settings.THROTTLE_STORAGE:
+        return ProcessCounters()
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return RedisCounters(
+        settings.THROTTLE_STORAGE,
+        socket_timeout=STORAGE_TIMEOUT,
+        socket_connect_timeout=STORAGE_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # limits passes every option on to redis.
+    )
+
+
+rests_until = 0.0
+
+
+def count(kind: str, name: str, amount: int = 1) -> Allowance | None:
+    """Count a request and return what is left, in a window that begins with the first one counted.
+
+    None while the storage cannot be asked: fair use is not worth an outage.
+    """
+    global rests_until
+    storage, limit = counters(), rate()
+    key = limit.key_for(kind, name)
+    if isinstance(storage, ProcessCounters):
+        counted, seconds = storage.hit(key, limit.get_expiry(), amount)
+    elif time.monotonic() < rests_until:
+        return None
+    else:
+        try:
+            counted, seconds = storage.hit(key, limit.get_expiry(), amount)
+        except storage.base_exceptions as error:
+            rests_until = time.monotonic() + STORAGE_REST
+            host = urlsplit(settings.THROTTLE_STORAGE).netloc.rpartition("@")[2]
+            logger.warning("Requests go uncounted: Redis at %s cannot be asked (%s)", host, type(error).__name__)
+            return None
+    return Allowance(limit.amount - counted, max(1, math.ceil(round(seconds, 3))))
+
+
+class UserThrottle(BaseThrottle):
+    """Counts a request that is about to be served. DRF asks after authentication and permissions."""
+
+    allowance: Allowance | None
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        self.allowance = request._request.allowance = count("user", request.user.subject)  # type: ignore[attr-defined, union-attr]  # For the middleware below; the user is a Principal.
+        return self.allowance is None or self.allowance.left >= 0
+
+    def wait(self) -> float | None:
+        return self.allowance and self.allowance.seconds
+
+
+class FairUseMiddleware:
+    """Tells each signed-in user what is left, and refuses an address that was refused, or signs in, too often."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+        self.sign_ins = {"/login", f"/{settings.ADMIN_PATH}/login/"}
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        signs_in = request.method == "POST" and request.path_info in self.sign_ins
+        if signs_in and (refusal := self.refusal(request)):
+            return refusal
+        response = self.get_response(request)
+        user = getattr(request, "user", None)
+        if type(user) is Principal:  # In the admin it is a lazy object, which isinstance would load.
+            self.describe(request, user, response)
+        elif response.status_code == 401 and not signs_in:
+            return self.refusal(request) or response
+        return response
+
+    def refusal(self, request: HttpRequest) -> HttpResponseBase | None:
+        """Count this request of its address, if a proxy says which that is; return a 429 if it is one too many."""
+        address = client_address(request) if settings.TRUSTED_PROXIES else None
+        allowance = count("address", address) if address else None
+        if allowance is None or allowance.left >= 0:
+            return None
+        detail = f"Too many refused requests or sign-ins from your address. Try again in {allowance.seconds} seconds."
+        return problem_response(request, 429, "throttled", detail, {"Retry-After": str(allowance.seconds)})
+
+    def describe(self, request: HttpRequest, user: Principal, response: HttpResponseBase) -> None:
+        """Set the fields of draft-ietf-httpapi-ratelimit-headers; a 403 was not counted, and tells what is left."""
+        response["RateLimit-Policy"] = f'"user";q={rate().amount};w={rate().get_expiry()}'
+        if not hasattr(request, "allowance"):
+            request.allowance = count("user", user.subject, 0)  # type: ignore[attr-defined]  # As above.
+        if allowance := request.allowance:  # type: ignore[attr-defined]  # As above.
+            response["RateLimit"] = f'"user";r={max(0, allowance.left)};t={allowance.seconds}'
