@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from gunicorn.glogging import Logger
 
 sys.path.append(str(Path(__file__).resolve().parent))  # gunicorn may be started from elsewhere, with --chdir.
 
 try:
     # All of the settings, so that a wrong one stops the start here, in one line, and not in each worker.
     from todo_project import settings
+    from todo_project.logging import JSONFormatter
 except ImproperlyConfigured as error:
     sys.exit(f"Configuration: {error}")
 
@@ -31,6 +33,19 @@ limit_request_field_size = 16 * 1024 + 256
 accesslog = None
 # gunicorn's control socket would let whoever reaches it steer the server; nobody here needs it.
 control_socket_disable = True
+
+
+class JSONLogger(Logger):
+    """gunicorn's own lines as JSON. Its `logconfig_dict` does that too, but makes an access line for each request."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JSONFormatter())
+
+
+if settings.LOG_FORMAT == "json":
+    logger_class = JSONLogger
 
 
 def when_ready(server: Any) -> None:

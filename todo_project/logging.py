@@ -1,12 +1,17 @@
 """Log lines that carry the request's id and nothing a user wrote."""
 
+import json
 import logging
 import threading
 import time
 import traceback
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
+from typing import Any
+
+from django.http import HttpRequest
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -46,6 +51,39 @@ class LineFormatter(logging.Formatter):
             lines.append(f"{kind}\n{frames}")
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         return "\ncaused by ".join(lines)
+
+
+class JSONFormatter(LineFormatter):
+    """One JSON object a line, also with a traceback. A request's line names its route, and not what fills it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {
+            "time": at.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "request_id": request_id.get(),
+        }
+        if hasattr(record, "answered"):
+            line |= self.answered(record.answered, *record.args)  # type: ignore[misc]  # As log_request fills it.
+        else:
+            line["message"] = record.getMessage()
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+    def answered(
+        self, request: HttpRequest, method: str, path: str, status: int, milliseconds: float
+    ) -> dict[str, Any]:
+        # Only DRF puts the token's user into the request; the admin's would be loaded from the database.
+        user = getattr(request, "user", None) if path.startswith("/api/") else None
+        return {
+            "method": method,
+            "route": request.resolver_match and f"/{request.resolver_match.route}",
+            "status": status,
+            "milliseconds": round(milliseconds, 1),
+            "subject": getattr(user, "subject", None),
+        }
 
 
 class Not503(logging.Filter):

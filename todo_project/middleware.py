@@ -61,6 +61,7 @@ class RequestMiddleware:
                 response.content = b""
         # The query stays out, as it holds search words. The path is quoted, so that none can forge a log line.
         log_request(
+            request,
             "%s %s %d %.1fms",
             quote(request.method or "", safe=""),
             quote(request.path_info, safe="/"),
@@ -70,10 +71,12 @@ class RequestMiddleware:
         return response
 
 
-def log_request(message: str, *values: object) -> None:
+def log_request(request: HttpRequest, message: str, *values: object) -> None:
     """Log at INFO without the stack walk by which `logger.info` finds its caller, which this log never shows."""
     if logger.isEnabledFor(logging.INFO):
-        logger.handle(logging.LogRecord(logger.name, logging.INFO, "", 0, message, values, None))
+        record = logging.LogRecord(logger.name, logging.INFO, "", 0, message, values, None)
+        record.answered = request
+        logger.handle(record)
 
 
 class ProblemMiddleware:

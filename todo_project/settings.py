@@ -246,12 +246,17 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021", "axes.W002"]
 
 # --- Logging: one line a request, without tokens, titles or search words ----------------------------------------
 
+LOG_FORMAT = env_choice("LOG_FORMAT", "plain", "json")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "todo_project.logging.LineFormatter"}},
+    "formatters": {
+        "plain": {"()": "todo_project.logging.LineFormatter"},
+        "json": {"()": "todo_project.logging.JSONFormatter"},
+    },
     "filters": {"not_503": {"()": "todo_project.logging.Not503"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         # The request line says it already.

@@ -1,5 +1,6 @@
 """The log: one line a request, with its id, and nothing that a user wrote."""
 
+import json
 import logging
 import re
 import time
@@ -11,6 +12,7 @@ from django.test import Client
 from conftest import Actor, assert_problem, sign
 from tasks import statements
 from todo_project.authentication import SIGN_IN_COOKIE
+from todo_project.logging import JSONFormatter, LineFormatter
 from todo_project.tests.environment import SECRET, configure
 
 LINE = re.compile(
@@ -232,3 +234,38 @@ def test_origin_that_may_not_read_the_answer_is_named_with_its_setting(db, alice
 def test_allowed_origins_and_our_own_pages_are_not_named(db, alice: Actor, log, origin: str) -> None:
     alice.get(alice.tasks, Origin=origin)
     assert refused(log) == []
+
+
+# --- LOG_FORMAT=json ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def json_log(log):
+    """The same handler with the other formatter."""
+    (handler,) = [one for one in logging.getLogger().handlers if isinstance(one.formatter, LineFormatter)]
+    before, handler.formatter = handler.formatter, JSONFormatter()
+    yield log
+    handler.formatter = before
+
+
+@pytest.mark.promise("P-39")
+def test_an_error_is_logged_once_with_its_traceback_in_one_line(db, alice: Actor, json_log, monkeypatch) -> None:
+    title = "Zebrastreifen"  # Not in a line that raises, which a traceback quotes.
+
+    def fail(*arguments, **named):
+        raise RuntimeError(title)
+
+    monkeypatch.setattr(statements, "page", fail)
+    assert_problem(alice.get(alice.tasks, X_Request_ID="find-me"), 500, "internal_error")
+    error, request = [json.loads(line) for line in json_log.getvalue().splitlines()]
+    assert [line["request_id"] for line in (error, request)] == ["find-me"] * 2
+    assert (error["level"], request["level"], request["status"]) == ("ERROR", "INFO", 500)
+    assert error["traceback"].startswith("builtins.RuntimeError\n") and "test_logging.py" in error["traceback"]
+    assert title not in json_log.getvalue()
+
+
+@pytest.mark.parametrize("odd", ["a\nb", "\u2028", "\ud800", "\x1b[31m", '"}'])
+def test_no_message_can_forge_an_object(json_log, odd: str) -> None:
+    logging.getLogger("todo_project").warning("%s", odd)
+    assert json_log.getvalue().isascii() and json_log.getvalue().count("\n") == 1
+    assert json.loads(json_log.getvalue())["message"] == odd

@@ -376,6 +376,7 @@ REFUSED: dict[str, dict[str, list[str]]] = {
             "admin.*",
         ]
     },
+    "LOG_FORMAT": {"LOG_FORMAT must be plain or json, not {}.": ["text", "true"]},
     "HOST": {
         "HOST must be an address of this machine, such as 127.0.0.1, 0.0.0.0, ::1 or ::, or its host name, not {}; "
         "the port belongs in PORT.": [
