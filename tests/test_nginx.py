@@ -468,3 +468,11 @@ def test_the_unit_of_the_guide_is_one_that_systemd_takes(tmp_path: Path) -> None
     command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "todo.service")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, [line for line in done.stderr.splitlines() if "todo.service" in line]) == (0, [])
+
+
+def test_a_client_is_known_by_the_address_that_nginx_saw_whatever_it_writes_itself() -> None:
+    with live(THROTTLE_RATE="3/hour", TRUSTED_PROXIES="1", WEB_CONCURRENCY="1") as service, nginx(service) as front:
+        service.front = front.http
+        written = ["198.51.100.1", "198.51.100.2", "", "203.0.113.1, 203.0.113.2", "x" * 100]
+        answers = [service.request("GET", "/api/x/tasks", token="x", X_Forwarded_For=text) for text in written]
+        assert [answer.status for answer in answers] == [401, 401, 401, 429, 429]

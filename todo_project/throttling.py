@@ -62,12 +62,20 @@ class ProcessCounters:
 
 
 class RedisCounters(RedisStorage):
-    """Counts for all processes that name the same Redis."""
+    """Counts for all processes that name the same Redis, in one round trip, with the time left in milliseconds."""
+
+    SCRIPT = """
+        local count = redis.call('INCRBY', KEYS[1], ARGV[1])
+        if count == tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+        return {count, redis.call('PTTL', KEYS[1])}
+    """
+
+    def initialize_storage(self, _uri: str) -> None:
+        self.count = self.storage.register_script(self.SCRIPT)
 
     def hit(self, key: str, seconds: int, amount: int) -> tuple[int, float]:
-        count = self.incr(key, seconds, amount)
-        # Not get_expiry, which is rounded to seconds: a client that waits that long may come too early.
-        return count, self.storage.pttl(self.prefixed_key(key)) / 1000
+        count, milliseconds = self.count([self.prefixed_key(key)], [amount, seconds])
+        return count, milliseconds / 1000
 
 
 class Allowance(NamedTuple):
