@@ -154,7 +154,7 @@ def test_until_it_is_migrated_every_request_is_503_and_then_it_serves(database_u
         for method, path, body in WRITES + READS:
             answer = user.request(method, user.tasks + path.format(id=1), body)
             assert_unavailable(service, answer, "tasks_task", "not migrated (manage.py migrate)", "such as tasks.0")
-        assert_unavailable(service, sign_in_to_admin(service), "auth_user", "not migrated (manage.py migrate)")
+        assert_unavailable(service, sign_in_to_admin(service), "axes_accessattempt", "not migrated (manage.py migrate)")
         assert service.request("GET", "/healthz").status == 200
         assert service.request("GET", user.tasks).status == 401
         assert service.request("GET", "/api/bob/tasks", token=user.token).status == 403

@@ -129,6 +129,11 @@ class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddle
         return (self.admin if request.path_info.startswith(self.path) else self.get_response)(request)
 
 
+def operator_name(request: HttpRequest, credentials: dict[str, str]) -> str:
+    """Return who somebody signs in as, for django-axes: as much of it as an operator's name can have."""
+    return credentials["username"][:150]
+
+
 def operator_address(request: HttpRequest) -> str:
     """Return the client's address for django-axes, whose table holds each sign-in once only if it has an address."""
     return client_address(request) or "0.0.0.0"  # noqa: S104  # Nobody listens there.

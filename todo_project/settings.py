@@ -213,6 +213,7 @@ CSRF_FAILURE_VIEW = "todo_project.problems.csrf_failure"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "todo_project.middleware.operator_address"
+AXES_USERNAME_CALLABLE = "todo_project.middleware.operator_name"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # Who goes on trying does not keep the operator out for longer.
