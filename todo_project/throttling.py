@@ -90,7 +90,6 @@ def rate() -> RateLimitItem:
     return parse(settings.THROTTLE_RATE)
 
 
-@cache
 def counters() -> ProcessCounters | RedisCounters:
     if not settings.THROTTLE_STORAGE:
         return ProcessCounters()
@@ -105,6 +104,7 @@ def counters() -> ProcessCounters | RedisCounters:
     )
 
 
+COUNTERS = counters()  # Made here and not by the first request, since two may be the first.
 rests_until = 0.0
 
 
@@ -114,16 +114,16 @@ def count(kind: str, name: str, amount: int = 1) -> Allowance | None:
     None while the storage cannot be asked: fair use is not worth an outage.
     """
     global rests_until
-    storage, limit = counters(), rate()
+    limit = rate()
     key = limit.key_for(kind, name)
-    if isinstance(storage, ProcessCounters):
-        counted, seconds = storage.hit(key, limit.get_expiry(), amount)
+    if isinstance(COUNTERS, ProcessCounters):
+        counted, seconds = COUNTERS.hit(key, limit.get_expiry(), amount)
     elif time.monotonic() < rests_until:
         return None
     else:
         try:
-            counted, seconds = storage.hit(key, limit.get_expiry(), amount)
-        except storage.base_exceptions as error:
+            counted, seconds = COUNTERS.hit(key, limit.get_expiry(), amount)
+        except COUNTERS.base_exceptions as error:
             rests_until = time.monotonic() + STORAGE_REST
             host = urlsplit(settings.THROTTLE_STORAGE).netloc.rpartition("@")[2]
             logger.warning("Requests go uncounted: Redis at %s cannot be asked (%s)", host, type(error).__name__)
