@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -16,14 +17,15 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import connection, transaction
 from django.db.models import CharField, Count, Max, Min, Q, QuerySet, TextField
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.defaultfilters import linebreaksbr, pluralize
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.http import urlencode
 
+from tasks import data
 from tasks.models import Task, TaskQuerySet
 from tasks.search import regex_pattern
 
@@ -147,12 +149,15 @@ class TaskAdmin(admin.ModelAdmin):
         return format_html('<a href="?{}">{}</a>', urlencode({UserFilter.parameter_name: task.user_id}), task.user_id)
 
     def get_urls(self) -> list[URLPattern]:
-        user = path("user/", self.admin_site.admin_view(self.user_view), name="tasks_task_user")
-        return [user, *super().get_urls()]
+        view = self.admin_site.admin_view
+        user = path("user/", view(self.user_view), name="tasks_task_user")
+        export = path("user/export/", view(self.export_view), name="tasks_task_user_export")
+        return [user, export, *super().get_urls()]
 
     def user_view(self, request: HttpRequest) -> HttpResponse:
-        """Show how many tasks a user has, since when, and when they were last active."""
-        if not self.has_view_permission(request):
+        """Show how many tasks a user has, since when, and the latest activity; erase them where the id was typed in."""
+        may_erase = self.has_delete_permission(request)
+        if not self.has_view_permission(request) or (request.method == "POST" and not may_erase):
             raise PermissionDenied
         user_id = request.GET.get("user", "")
         found = Task.objects.filter(user_id=user_id).aggregate(
@@ -161,9 +166,33 @@ class TaskAdmin(admin.ModelAdmin):
             since=Min("created_at"),
             latest=Max("updated_at"),
         )
+        few = found["tasks"] <= COUNT_BOUND  # More take longer than a request may.
+        if request.method == "POST" and few and request.POST.get("user_id") == user_id:
+            return self._erase(request, user_id)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "user_id": user_id, "found": found}
-        context["title"] = f"User {user_id}"
+        context |= {"title": f"User {user_id}", "may_erase": may_erase, "few": few}
         return TemplateResponse(request, "admin/tasks/task/user.html", context)
+
+    def export_view(self, request: HttpRequest) -> StreamingHttpResponse:
+        """Send what `export_user` writes."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        batches = data.export(request.GET.get("user", ""))
+        lines = (orjson.dumps(task, option=orjson.OPT_APPEND_NEWLINE) for batch in batches for task in batch)
+        headers = {"Content-Disposition": 'attachment; filename="tasks.jsonl"'}
+        return StreamingHttpResponse(lines, content_type="application/jsonl", headers=headers)
+
+    def _erase(self, request: HttpRequest, user_id: str) -> HttpResponse:
+        tasks, _ = data.erase(user_id)
+        said = f"{tasks} task{pluralize(tasks)} erased."
+        LogEntry.objects.create(
+            user_id=request.user.pk,  # type: ignore[misc]  # The admin only shows pages to users who are signed in.
+            content_type=ContentType.objects.get_for_model(Task),
+            object_repr=said,  # Without the user's id, which is to be forgotten too.
+            action_flag=DELETION,
+        )
+        self.message_user(request, said, messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:tasks_task_changelist"))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

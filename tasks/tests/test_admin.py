@@ -1,6 +1,7 @@
 """The operators' pages: every user's tasks, usable at a million rows, and open to staff alone."""
 
 import html
+import json
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -227,6 +228,41 @@ def test_the_page_of_a_user_without_tasks_says_so_and_takes_a_right_to_look(oper
     User.objects.create_user("clerk", password=PASSWORD, is_staff=True)
     assert sign_in("clerk").get(f"{LIST}user/?user=alice").status_code == 403
     assert Client().get(f"{LIST}user/?user=alice").status_code == 302
+
+
+def test_a_users_page_exports_their_tasks(operator: Client, alice: Actor, milk: Task, bobs: Task) -> None:
+    page = operator.get(f"{LIST}user/?user=alice").content.decode()
+    (link,) = re.findall(r'<a href="([^"]*)">Export', page)
+    export = operator.get(link)
+    lines = b"".join(export.streaming_content).splitlines()
+    assert [json.loads(line) for line in lines] == alice.get(alice.tasks).json()
+    assert export["Content-Disposition"] == 'attachment; filename="tasks.jsonl"'
+    User.objects.create_user("clerk", password=PASSWORD, is_staff=True)
+    assert sign_in("clerk").get(link).status_code == 403
+
+
+def test_a_users_tasks_are_erased_where_the_id_is_typed(operator: Client, milk: Task, bobs: Task) -> None:
+    before = rows()
+    for typed in ("", "bob", "ALICE", "alice "):
+        assert operator.post(f"{LIST}user/?user=alice", {"user_id": typed}).status_code == 200
+    assert rows() == before
+    done = Opened(operator, f"{LIST}user/?user=alice").submit(user_id="alice")
+    assert "1 task erased." in operator.get(done["Location"]).content.decode()
+    assert [row for row in before if row[1] == "bob"] == rows()
+    (line,) = LogEntry.objects.all()
+    assert (line.object_repr, line.action_flag, line.object_id) == ("1 task erased.", DELETION, None)
+
+
+def test_erasing_takes_the_right_to_delete_and_few_tasks(operator: Client, milk: Task, monkeypatch) -> None:
+    before = rows()
+    clerk = User.objects.create_user("clerk", password=PASSWORD, is_staff=True)
+    clerk.user_permissions.add(Permission.objects.get(codename="view_task"))
+    assert b"Erase" not in sign_in("clerk").get(f"{LIST}user/?user=alice").content
+    assert sign_in("clerk").post(f"{LIST}user/?user=alice", {"user_id": "alice"}).status_code == 403
+    monkeypatch.setattr("tasks.admin.COUNT_BOUND", 0)
+    page = operator.post(f"{LIST}user/?user=alice", {"user_id": "alice"})
+    assert b"manage.py erase_user" in page.content
+    assert rows() == before
 
 
 def test_a_title_leads_to_its_task(operator: Client, milk: Task) -> None:
