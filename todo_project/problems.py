@@ -163,7 +163,9 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         else:
             detail, errors = str(exc.default_detail), list(validation_errors(exc.detail))
         if isinstance(exc, exceptions.Throttled):
-            headers["Retry-After"] = str(max(1, int(getattr(exc, "wait", None) or 1)))
+            seconds = max(1, int(getattr(exc, "wait", None) or 1))
+            headers["Retry-After"] = str(seconds)
+            detail = f"Too many requests. Try again in {seconds} second{'s' * (seconds > 1)}."
     elif isinstance(exc, Http404):
         status, code, detail = 404, "not_found", "There is no such task."
     elif isinstance(exc, PermissionDenied):
