@@ -52,7 +52,7 @@ DETAILS = {
     "invalid_cursor": "This cursor was not made for this user, filter and order. Start again without it.",
     "idempotency_key_reused": "This Idempotency-Key was used for a task with other values.",
     "invalid_idempotency_key": "An Idempotency-Key has 1 to 255 visible characters.",
-    "throttled": "Request was throttled. Expected available in 42 seconds.",
+    "throttled": "Too many requests. Try again in 42 seconds.",
     "internal_error": "Something went wrong on our side. The request id tells the operators where.",
     "service_unavailable": "The database cannot answer just now. Try again.",
 }

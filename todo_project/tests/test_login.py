@@ -429,7 +429,7 @@ def test_user_token_never_opens_the_admin_and_staff_never_the_tasks(
 
 # --- Sign-in by Better Auth's session ---------------------------------------------------------------------------
 
-PAGES = ["/", "/docs", "/docs/deploy", "/nothing"]
+PAGES = ["/", "/docs", "/docs/deploy", "/nothing", TASKS]
 
 
 @pytest.fixture
@@ -445,7 +445,7 @@ def test_without_the_setting_no_page_asks_better_auth(settings, browser: Client)
     sign_in(browser)
     for path in [*PAGES, "/login"]:
         page = browser.get(path)
-        assert b"renew" not in page.content and b"app.example.com" not in page.content
+        assert b"todo/renew" not in page.content and b"token-url" not in page.content
         assert "app.example.com" not in page["Content-Security-Policy"]
 
 
@@ -454,7 +454,7 @@ def test_with_the_setting_pages_of_who_is_signed_in_renew_the_sign_in(by_session
     assert 'data-token-url="https://app.example.com/api/auth/token"' in login.content.decode()
     assert "connect-src 'self' https://app.example.com;" in login["Content-Security-Policy"]
     for path in PAGES:
-        assert b"renew" not in browser.get(path).content
+        assert b"todo/renew" not in browser.get(path).content
     sign_in(browser, sign('a"<b>', exp=2_000_000_000))
     for path in PAGES:
         page = browser.get(path).content.decode()
