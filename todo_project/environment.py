@@ -12,7 +12,7 @@ from io import StringIO
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlencode, urlsplit, urlunsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -432,17 +432,35 @@ def env_database(name: str) -> dict[str, Any]:
             f"{name} must begin with postgresql:// or sqlite:///{named}: this service runs on PostgreSQL or SQLite."
         )
     try:
-        config: dict[str, Any] = {"OPTIONS": {}, **dj_database_url.parse(url)}
+        config: dict[str, Any] = {"OPTIONS": {}, **dj_database_url.parse(move_hosts(url))}
         if urlsplit(url).fragment or "\0" in unquote_to_bytes(url).decode():
             raise ValueError("A sign that is not percent-encoded, or no text.")
     except ValueError:
         raise ImproperlyConfigured(
             f"{name} must look like postgresql://user:password@host:5432/name. In user and password write @ as %40, "
-            ": as %3A, / as %2F, ? as %3F, # as %23 and % as %25; several hosts are written ?host=a,b&port=5432,5433."
+            ": as %3A, / as %2F, ? as %3F, # as %23 and % as %25; several hosts are written a:5432,b:5432."
         ) from None
     # Each request checks its connection first, so connections can be kept open.
     config["CONN_MAX_AGE"] = None
     return sqlite_settings(name, config) if scheme[0] == "sqlite" else postgresql_settings(name, config, url)
+
+
+def move_hosts(url: str) -> str:
+    """Return the address with its hosts as options, if there are several: its parser knows no `user@a:5432,b:5432`.
+
+    Raises:
+        ValueError: one of them is not a host with or without a port.
+    """
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts:
+        return url
+    pairs = [re.fullmatch("([^:]+)(?::([0-9]+))?", host) for host in hosts.split(",")]
+    if not all(pairs) or "@" in parts.path:  # A password with a slash in it would be taken for a host.
+        raise ValueError("Hosts that are none.")
+    names, ports = zip(*(pair.groups("5432") for pair in pairs if pair), strict=True)
+    options = urlencode({"host": ",".join(names), "port": ",".join(ports)})
+    return urlunsplit(parts._replace(netloc=user + at, query=f"{parts.query}&{options}".removeprefix("&")))
 
 
 def sqlite_settings(name: str, config: dict[str, Any]) -> dict[str, Any]:

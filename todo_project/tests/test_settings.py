@@ -48,10 +48,12 @@ REFUSED: dict[str, dict[str, list[str]]] = {
             "prisma+postgres://accelerate.example/?api_key=hunter22"
         ],
         "DATABASE_URL must look like postgresql://user:password@host:5432/name. In user and password write @ as %40, "
-        ": as %3A, / as %2F, ? as %3F, # as %23 and % as %25; several hosts are written ?host=a,b&port=5432,5433.": [
+        ": as %3A, / as %2F, ? as %3F, # as %23 and % as %25; several hosts are written a:5432,b:5432.": [
             "postgresql://u:hunter22@h:port/d",
             "postgresql://u:hunter22@h:99999/d",
-            "postgresql://u:hunter22@a:5432,b:5433/d",
+            "postgresql://u:hunter22@a:5432,b:port/d",
+            "postgresql://u:hunter22@a:5432,/d",
+            "postgresql://hunter22:5432,u/x@h/d",
             "postgresql://u:hunter22@[h/d",
             "postgresql://u:hunter#22@h/d",
             "postgresql://u:1#hunter22@h/d",
@@ -792,6 +794,11 @@ def test_postgresql_is_kept_connected_and_works_through_a_pooler() -> None:
             "postgresql:///d?host=a,b&port=5432,5433&target_session_attrs=read-write",
             "dbname=d host=a,b port=5432,5433 target_session_attrs=read-write",
         ),
+        (
+            "postgresql://u:p@a:5432,b:5433/d?target_session_attrs=read-write",
+            "user=u password=p dbname=d host=a,b port=5432,5433 target_session_attrs=read-write",
+        ),
+        ("postgresql://u:p@a,b:5433/d", "user=u password=p dbname=d host=a,b port=5432,5433"),
         ("postgresql://h/?service=todo", "host=h service=todo"),
         (
             "postgresql://h/d?sslmode=verify-full&sslrootcert=system",
