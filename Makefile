@@ -64,7 +64,7 @@ pictures: $(VENV)/browser.stamp node  ## Take the pictures in docs/pictures anew
 fuzz: $(VENV)/fuzz.stamp  ## schemathesis against the running server
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m fuzz
 
-faults: $(VENV)/dev.stamp  ## A database that is stopped, and a network that is gone, under the running service
+faults: $(VENV)/dev.stamp  ## The fault table: what is lost when databases, workers, networks and disks fail under load (nothing)
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m faults
 
 pooled: $(VENV)/dev.stamp node  ## The running service behind PgBouncer in transaction mode

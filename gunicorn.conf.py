@@ -20,7 +20,7 @@ bind = settings.SERVER.bind
 workers = settings.SERVER.processes
 
 # gthread keeps connections alive, which the sync worker does not.
-worker_class = "gthread"
+worker_class = "todo_project.worker.Worker"
 threads = settings.SERVER.threads
 keepalive = 75
 

@@ -62,14 +62,14 @@ class Nginx:
         return HTTPSConnection("127.0.0.1", self.https, timeout=20, context=trusted)
 
 
-def configuration(folder: Path, service: int, http: int, https: int, below: bool) -> str:
-    """The guide's blocks with this run's ports and files; `below` a path as the guide has it."""
+def configuration(folder: Path, services: list[int], http: int, https: int, below: bool) -> str:
+    """The guide's blocks with this run's ports and files; `below` a path, or with more services, as the guide has it."""
     main, site, prefixed = (block.text for block in blocks("docs/deploy.md") if block.info == "nginx")
     prefix, location = prefixed.split("\n", 1) if below else ('proxy_set_header SCRIPT_NAME "";', WHOLE)
     for shown, ours in {
         'proxy_set_header SCRIPT_NAME "";': prefix,
         WHOLE: location,
-        "server 127.0.0.1:8000;": f"server 127.0.0.1:{service};",
+        "server 127.0.0.1:8000 max_fails=0;": " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in services),
         "listen 80;": f"listen 127.0.0.1:{http};",
         "listen 443 ssl;": f"listen 127.0.0.1:{https} ssl;",
         "/etc/ssl/todo.example.com.pem": str(folder / "todo.pem"),
@@ -100,13 +100,13 @@ def write_certificate(folder: Path) -> None:
 
 
 @contextmanager
-def nginx(service: Live, below: bool = False) -> Iterator[Nginx]:
-    """nginx before this service; it is gone afterwards."""
+def nginx(*services: Live, below: bool = False) -> Iterator[Nginx]:
+    """nginx before these instances of the service; it is gone afterwards."""
     assert NGINX is not None
     folder = Path(tempfile.mkdtemp(prefix="todo-nginx-"))
     running = Nginx(folder, free_port(), free_port())
     write_certificate(folder)
-    text = configuration(folder, int(service.variables["PORT"]), running.http, running.https, below)
+    text = configuration(folder, [int(one.variables["PORT"]) for one in services], running.http, running.https, below)
     (folder / "nginx.conf").write_text(text)
     command = [NGINX, "-e", f"{folder}/error.log", "-p", str(folder), "-c", f"{folder}/nginx.conf", "-g", "daemon off;"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
