@@ -22,7 +22,7 @@ from typing import Any
 
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base, schema
 from psycopg import errors
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus, TransactionStatus
@@ -205,10 +205,25 @@ class Watch:
 watch = Watch()
 
 
+class SchemaEditor(schema.DatabaseSchemaEditor):
+    """Django's schema editor, which waits for a lock no longer than a second.
+
+    While a migration waits, for a long report or a backup, every other statement on the table queues up behind it. This
+    one gives up, has changed nothing, and can be run again.
+    """
+
+    def __enter__(self) -> "SchemaEditor":
+        super().__enter__()
+        if self.atomic_migration:
+            self.execute("SET LOCAL lock_timeout = '1s'")
+        return self
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's wrapper, whose connections outlive a request and are checked before the next."""
 
     connection: Connection | None
+    SchemaEditorClass = SchemaEditor
 
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()

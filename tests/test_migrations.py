@@ -1,0 +1,211 @@
+"""A release: the code before it serves while and after the new migrations run, and none of them holds up requests."""
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.contrib.postgres.operations import (  # fmt: skip
+    AddConstraintNotValid,
+    AddIndexConcurrently,
+    RemoveIndexConcurrently,
+    ValidateConstraint,
+)
+from django.db import migrations, models
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
+
+from tests.live import ROOT, User, environment, live, manage
+
+POSTGRESQL = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2] != "sqlite3"
+
+# --- What a migration may do ------------------------------------------------------------------------------------------
+
+# Made before the first release, on tables without rows.
+BASELINE = {"0001_task_table", "0002_idempotency_key", "0003_description_length"}
+HARMLESS = (
+    AddIndexConcurrently,
+    RemoveIndexConcurrently,
+    AddConstraintNotValid,
+    ValidateConstraint,
+    migrations.CreateModel,
+    migrations.AlterModelOptions,
+    migrations.AlterModelManagers,
+)
+
+
+def faults(operations: list[Operation], made: frozenset[str] = frozenset()) -> Iterator[str]:
+    """What would lock a full table for long, or break the code that is still running. What is not known is refused."""
+    for operation in operations:
+        if isinstance(operation, migrations.CreateModel):
+            made |= {operation.name_lower}
+        if isinstance(operation, HARMLESS) or getattr(operation, "model_name_lower", None) in made:
+            continue
+        if isinstance(operation, migrations.SeparateDatabaseAndState):
+            yield from faults(operation.database_operations, made)
+        elif isinstance(operation, migrations.AddField):
+            field = operation.field
+            if not field.null and not field.has_db_default():
+                yield f"{operation.describe()}: the running code's inserts name no such column; give it null=True or db_default."
+            if field.unique or field.db_index or field.remote_field:
+                yield f"{operation.describe()}: its index or foreign key is made under a lock; add it by itself, concurrently."
+        else:
+            yield f"{operation.describe()}: it may rewrite or lock the table, or take away what the running code uses."
+
+
+def test_no_migration_since_the_first_release_locks_a_full_table_or_breaks_the_running_code() -> None:
+    loader = MigrationLoader(None)
+    since = {
+        name: one for (app, name), one in loader.disk_migrations.items() if app == "tasks" and name not in BASELINE
+    }
+    assert [f"{name}: {fault}" for name, one in since.items() for fault in faults(one.operations)] == []
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        migrations.AddField("task", "priority", models.IntegerField(default=0)),
+        migrations.AddField("task", "priority", models.IntegerField(null=True, db_index=True)),
+        migrations.AddField("task", "slug", models.CharField(max_length=9, null=True, unique=True)),
+        migrations.AddField("task", "parent", models.ForeignKey("tasks.Task", models.CASCADE, null=True)),
+        migrations.AddIndex("task", models.Index(fields=["title"], name="titles")),
+        migrations.RemoveIndex("task", "tasks_owner_created"),
+        migrations.AddConstraint("task", models.UniqueConstraint(fields=["title"], name="titles")),
+        migrations.AddConstraint("task", models.CheckConstraint(condition=models.Q(id__gt=0), name="ids")),
+        migrations.AlterField("task", "title", models.CharField(max_length=300)),
+        migrations.AlterField("task", "id", models.IntegerField(primary_key=True)),
+        migrations.RemoveField("task", "completed"),
+        migrations.RenameField("task", "title", "name"),
+        migrations.RenameModel("Task", "Todo"),
+        migrations.DeleteModel("Task"),
+        migrations.AlterModelTable("task", "todo"),
+        migrations.RunSQL("UPDATE tasks_task SET completed = false"),
+        migrations.RunPython(migrations.RunPython.noop),
+        migrations.SeparateDatabaseAndState([migrations.RunSQL("VACUUM FULL tasks_task")]),
+    ],
+    ids=lambda operation: operation.describe(),
+)
+def test_what_locks_a_full_table_or_breaks_the_running_code_is_found(operation: Operation) -> None:
+    assert len(list(faults([operation]))) == 1
+
+
+def test_what_neither_locks_nor_breaks_is_let_through() -> None:
+    index = models.Index(fields=["title"], name="titles")
+    notes = migrations.CreateModel("Note", [("id", models.BigAutoField(primary_key=True))])
+    operations = [
+        notes,
+        migrations.AddIndex("note", index),
+        migrations.AddField("task", "due_at", models.DateTimeField(null=True)),
+        migrations.AddField("task", "priority", models.IntegerField(db_default=0)),
+        AddIndexConcurrently("task", index),
+        AddConstraintNotValid("task", models.CheckConstraint(condition=models.Q(id__gt=0), name="ids")),
+        ValidateConstraint("task", "ids"),
+        migrations.SeparateDatabaseAndState([], [migrations.RemoveField("task", "completed")]),
+    ]
+    assert list(faults(operations)) == []
+
+
+# --- The code before a release, and the database after it ---------------------------------------------------------
+
+
+@contextmanager
+def client_at_work(user: User) -> Iterator[set[int]]:
+    """The six endpoints, again and again; what they answered."""
+    stopping, statuses = threading.Event(), set[int]()
+
+    def work() -> None:
+        while not stopping.is_set():
+            made = user.request("POST", user.tasks, {"title": "Milk"})
+            statuses.add(made.status)
+            one = f"{user.tasks}/{made.json()['id']}"
+            for method, path, body in (
+                ("GET", f"{user.tasks}?search=milk", None),
+                ("GET", one, None),
+                ("PUT", one, {"title": "Bread"}),
+                ("PATCH", f"{one}/complete", None),
+                ("DELETE", one, None),
+            ):
+                statuses.add(user.request(method, path, body).status)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        time.sleep(0.5)
+        yield statuses
+        time.sleep(0.5)
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def run(folder: Path, database_url: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=folder,
+        env=environment(database_url),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_code_before_a_migration_serves_while_and_after_it_runs(tmp_path: Path) -> None:
+    """A copy of the project, the next release, gets two columns; this code knows nothing of them."""
+    for name in ("tasks", "todo_project"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("manage.py", ".env.example"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    models_file = tmp_path / "tasks" / "models.py"
+    text = models_file.read_text()
+    flag = "    completed = models.BooleanField(default=False)\n"
+    assert text.count(flag) == 1
+    due, priority = "models.DateTimeField(null=True, blank=True)", "models.IntegerField(db_default=0)"
+    models_file.write_text(text.replace(flag, f"{flag}    due_at = {due}\n    priority = {priority}\n"))
+    with live() as service:
+        database_url = service.variables["DATABASE_URL"]
+        run(tmp_path, database_url, "makemigrations", "tasks", "--name", "next")
+        assert service.request("GET", "/readyz").status == 200
+        with client_at_work(User(service)) as statuses:
+            run(tmp_path, database_url, "migrate", "--noinput")
+        assert statuses == {200, 201, 204}
+        assert "next" in manage(service.variables, "shell", "-c", APPLIED).stdout
+        # A process of the old code that starts now, as after a crash or where the release is taken back.
+        service.stop()
+        service.start()
+        assert service.request("GET", "/readyz").status == 200
+        with client_at_work(User(service)) as statuses:
+            pass
+        assert statuses == {200, 201, 204}
+
+
+APPLIED = "from django.db.migrations.recorder import MigrationRecorder as M; print(M.Migration.objects.last().name)"
+
+
+# --- Locks ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite has one lock, for writers")
+def test_a_migration_waits_for_a_lock_no_longer_than_a_second(tmp_path: Path) -> None:
+    """While it waits, everybody else's statements queue up behind it: it gives up, changes nothing, and can be run again."""
+    with live() as service:
+        database_url = service.variables["DATABASE_URL"]
+        manage(service.variables, "migrate", "tasks", "0001")
+        with psycopg.connect(database_url) as reader:
+            reader.execute("SELECT count(*) FROM tasks_task")  # As a long report does, or pg_dump.
+            started = time.monotonic()
+            done = manage(service.variables, "migrate", "--noinput", expect=1)
+            assert done.stderr.splitlines() == ["Database: canceling statement due to lock timeout"]
+            assert time.monotonic() - started < 15
+        with psycopg.connect(database_url) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM django_migrations WHERE app = 'tasks'").fetchone()
+        assert count == 1
+        manage(service.variables, "migrate", "--noinput")
+        assert service.request("GET", "/readyz").status == 200
