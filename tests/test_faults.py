@@ -252,14 +252,22 @@ def keys() -> Iterator[KeyServer]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def service(cluster: Cluster, keys: KeyServer) -> Iterator[Live]:
-    running = Live(environment(cluster.url, DATABASE_TIMEOUT=str(TIMEOUT), BETTER_AUTH_JWKS_URL=keys.url))
+@contextmanager
+def serving(database_url: str, **variables: str) -> Iterator[Live]:
+    running = Live(environment(database_url, DATABASE_TIMEOUT=str(TIMEOUT), **variables))
     manage(running.variables, "migrate", "--noinput")
     running.start()
-    yield running
-    running.stop()
-    running.log_file.unlink()
+    try:
+        yield running
+    finally:
+        running.stop()
+        running.log_file.unlink()
+
+
+@pytest.fixture(scope="module")
+def service(cluster: Cluster, keys: KeyServer) -> Iterator[Live]:
+    with serving(cluster.url, BETTER_AUTH_JWKS_URL=keys.url) as running:
+        yield running
 
 
 # --- PostgreSQL ---------------------------------------------------------------------------------------------------
@@ -438,12 +446,9 @@ def test_a_full_disk_of_the_whole_server_loses_nothing(small_disk: Path) -> None
             fill(small_disk)
             with suppress(psycopg.OperationalError):
                 for _ in range(20):
-                    execute(
-                        full,
-                        "SELECT pg_switch_wal()",
-                        "INSERT INTO django_session VALUES (gen_random_uuid(), '', now())",
-                    )
+                    execute(full, "SELECT pg_switch_wal()", "SELECT pg_create_restore_point('more to write')")
             under.wait_for(lambda: all(writer.statuses["503"] for writer in under.writers))
+            assert "PANIC" in (full.folder / "log").read_text()
             (small_disk / "ballast").unlink()
             full.stop("immediate", check=False)
             full.start()
@@ -456,19 +461,7 @@ def test_a_full_disk_of_the_whole_server_loses_nothing(small_disk: Path) -> None
 # --- The network, and a lost writer -------------------------------------------------------------------------------
 
 
-@contextmanager
-def serving(database_url: str) -> Iterator[Live]:
-    running = Live(environment(database_url, DATABASE_TIMEOUT=str(TIMEOUT)))
-    manage(running.variables, "migrate", "--noinput")
-    running.start()
-    try:
-        yield running
-    finally:
-        running.stop()
-        running.log_file.unlink()
-
-
-def test_a_network_that_is_gone_loses_nothing(cluster: Cluster, service: Live, elsewhere: str) -> None:  # noqa: F811
+def test_a_network_that_is_gone_loses_nothing(cluster: Cluster, elsewhere: str) -> None:  # noqa: F811
     port = free_port()
     forward = ["ip", "netns", "exec", elsewhere, sys.executable, "-c", FORWARD, "10.213.7.2", str(port), cluster.socket]
     with subprocess.Popen(forward) as forwarding:
