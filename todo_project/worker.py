@@ -1,7 +1,6 @@
 """How a gunicorn worker stops."""
 
 import select
-from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
@@ -16,16 +15,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     alive: bool
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        # In the worker's own loop: a signal may come while this thread holds a lock of the pool.
-        self.method_queue.defer(self.stop_listening)
-
-    def stop_listening(self) -> None:
-        if not self.alive:
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
             return
-        self.set_accept_enabled(False)
         for listener in self.sockets:
             while select.select([listener], [], [], 0)[0]:
                 self.accept(listener)
             listener.close()
-        self.alive = False
+        self.sockets = []
