@@ -1,6 +1,7 @@
 """How a gunicorn worker stops."""
 
 import select
+from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
@@ -14,6 +15,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     """
 
     alive: bool
+    sockets: list[Any]
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
