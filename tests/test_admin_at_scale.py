@@ -42,6 +42,7 @@ def plain_search() -> float:
     return time.perf_counter() - started
 
 
+@pytest.mark.promise("P-51")
 def test_every_page_is_under_a_second_with_a_million_tasks(operator: Client) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT max(id) FROM tasks_task")

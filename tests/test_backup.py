@@ -81,6 +81,7 @@ def wait_for(acknowledged: list[object], number: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.promise("P-121")
 def test_a_backup_taken_while_it_serves_is_restored_as_the_guide_says(tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     with database(tmp_path) as url, database(tmp_path) as restored_url:

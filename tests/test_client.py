@@ -133,6 +133,7 @@ def test_the_example_around_it_compiles(tmp_path: Path, compiler: str) -> None:
     assert made.returncode == 0, made.stdout
 
 
+@pytest.mark.promise("P-108")
 @pytest.mark.parametrize(("rate", "waits"), [("1/second", True), ("1/minute", False)])
 def test_the_client_waits_as_long_as_retry_after_says_if_that_is_not_long(
     tmp_path: Path, rate: str, waits: bool

@@ -54,6 +54,7 @@ def peak(variables: dict[str, str], *arguments: str | Path) -> float:
     return int(memory) / 1024
 
 
+@pytest.mark.promise("P-119")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Only Linux tells a process's peak.")
 def test_the_memory_of_each_command_is_bounded(tmp_path: Path) -> None:
     with fresh_database() as url:

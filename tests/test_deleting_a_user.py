@@ -60,6 +60,7 @@ def give(user: User, tasks: int, folder: Path) -> None:
     manage(user.live.variables, "import_user", user.subject, str(folder / "tasks.jsonl"))
 
 
+@pytest.mark.promise("P-120")
 @pytest.mark.parametrize(("mode", "tasks"), [("jwks", 1005), ("hs256", 3)])  # 1005: more than one page.
 def test_the_tasks_of_a_person_who_deletes_their_account_are_deleted(
     mode: str, tasks: int, erase_tasks: Path, tmp_path: Path

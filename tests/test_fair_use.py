@@ -149,6 +149,7 @@ def test_a_window_ends_when_retry_after_says() -> None:
 # --- Each address, where a proxy says which that is ---------------------------------------------------------------
 
 
+@pytest.mark.promise("P-112")
 def test_refused_tokens_are_bounded_by_address_and_valid_ones_from_there_are_served(alice: User, limited: Live) -> None:
     def refused(forwarded: str, number: int = 0) -> Answer:
         return limited.request("GET", alice.tasks, token=f"x{number}", X_Forwarded_For=forwarded)

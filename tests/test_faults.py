@@ -302,6 +302,7 @@ def assert_only_503(under: Load) -> None:
     assert under.recovered < 2
 
 
+@pytest.mark.promise("P-115")
 @pytest.mark.parametrize("how", ["killed -9", "stopped fast", "stopped at once"])
 def test_a_postgresql_that_stops_and_starts_loses_nothing(service: Live, cluster: Cluster, how: str) -> None:
     with load(f"PostgreSQL {how}", service, cluster.url) as under:
@@ -330,6 +331,7 @@ def test_the_control_an_acked_write_that_is_lost_is_found(service: Live, cluster
         cluster.start()
 
 
+@pytest.mark.promise("P-115")
 def test_connections_that_end_while_they_are_idle_cost_no_request(service: Live, cluster: Cluster) -> None:
     with load("idle connections ended", service, cluster.url) as under:
         for _ in range(3):
@@ -342,6 +344,7 @@ def test_connections_that_end_while_they_are_idle_cost_no_request(service: Live,
     assert set(under.statuses) <= FINE
 
 
+@pytest.mark.promise("P-115")
 def test_connections_that_end_while_they_are_busy_lose_nothing(service: Live, cluster: Cluster) -> None:
     with load("busy connections ended", service, cluster.url) as under:
         for _ in range(40):
@@ -351,6 +354,7 @@ def test_connections_that_end_while_they_are_busy_lose_nothing(service: Live, cl
     assert_only_503(under)
 
 
+@pytest.mark.promise("P-115")
 def test_all_connections_taken_is_503_quickly(service: Live, cluster: Cluster) -> None:
     with load("all connections taken", service, cluster.url) as under, ExitStack() as taken:
         first = taken.enter_context(psycopg.connect(cluster.url, application_name="test", autocommit=True))
@@ -369,6 +373,7 @@ def test_all_connections_taken_is_503_quickly(service: Live, cluster: Cluster) -
     assert_only_503(under)
 
 
+@pytest.mark.promise("P-115")
 def test_a_postgresql_under_sigstop_is_503_in_time(service: Live, cluster: Cluster) -> None:
     with load("PostgreSQL under SIGSTOP", service, cluster.url) as under:
         cluster.signal(signal.SIGSTOP)
@@ -378,6 +383,7 @@ def test_a_postgresql_under_sigstop_is_503_in_time(service: Live, cluster: Clust
     assert_only_503(under)
 
 
+@pytest.mark.promise("P-115")
 @pytest.mark.parametrize("lock_timeout", ["0", "300ms"])
 def test_a_lock_on_the_table_is_503_in_time_and_reads_go_on(service: Live, cluster: Cluster, lock_timeout: str) -> None:
     fault = f"a lock held, lock_timeout {lock_timeout}"
@@ -414,6 +420,7 @@ def fill(disk: Path) -> None:
             ballast.write(bytes(4096))
 
 
+@pytest.mark.promise("P-115")
 def test_a_full_disk_is_503_for_writes_and_reads_go_on(service: Live, cluster: Cluster, small_disk: Path) -> None:
     execute(
         cluster,
@@ -437,6 +444,7 @@ def test_a_full_disk_is_503_for_writes_and_reads_go_on(service: Live, cluster: C
     )
 
 
+@pytest.mark.promise("P-115")
 def test_a_full_disk_of_the_whole_server_loses_nothing(small_disk: Path) -> None:
     """PostgreSQL stops where it cannot write its log ahead; an operator makes room and starts it."""
     full = Cluster(small_disk / "data")
@@ -461,6 +469,7 @@ def test_a_full_disk_of_the_whole_server_loses_nothing(small_disk: Path) -> None
 # --- The network, and a lost writer -------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-115")
 def test_a_network_that_is_gone_loses_nothing(cluster: Cluster, elsewhere: str) -> None:  # noqa: F811
     port = free_port()
     forward = ["ip", "netns", "exec", elsewhere, sys.executable, "-c", FORWARD, "10.213.7.2", str(port), cluster.socket]
@@ -481,6 +490,7 @@ def test_a_network_that_is_gone_loses_nothing(cluster: Cluster, elsewhere: str) 
             forwarding.kill()
 
 
+@pytest.mark.promise("P-116")
 def test_a_promoted_standby_is_followed_and_nothing_acked_is_lost() -> None:
     primary, standby = Cluster(), Cluster()
     primary.create()
@@ -503,6 +513,7 @@ def test_a_promoted_standby_is_followed_and_nothing_acked_is_lost() -> None:
 # --- The key server -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-115")
 def test_a_key_server_that_fails_signs_nobody_out(service: Live, cluster: Cluster, keys: KeyServer) -> None:
     users = [User(service, subject := f"keys-{number}", signed(subject)) for number in range(WRITERS)]
 
@@ -536,6 +547,7 @@ def locked(database: str) -> Iterator[None]:
         yield
 
 
+@pytest.mark.promise("P-109")
 def test_sigterm_cuts_no_request(service: Live, cluster: Cluster) -> None:
     with load("SIGTERM, then a start", service, cluster.url) as under:
         assert service.process is not None
@@ -556,6 +568,7 @@ def workers(service: Live) -> list[int]:
     return [int(pid) for pid in subprocess.run(found, capture_output=True, text=True, check=True).stdout.split()]
 
 
+@pytest.mark.promise("P-109")
 def test_sighup_and_sigterm_of_a_worker_fail_no_request(service: Live, cluster: Cluster) -> None:
     assert service.process is not None
     with load("SIGHUP, SIGTERM of a worker", service, cluster.url) as under:
@@ -568,6 +581,7 @@ def test_sighup_and_sigterm_of_a_worker_fail_no_request(service: Live, cluster: 
     assert set(under.statuses) <= FINE
 
 
+@pytest.mark.promise("P-115")
 def test_a_worker_that_is_killed_loses_nothing(service: Live, cluster: Cluster) -> None:
     with load("a worker killed -9", service, cluster.url) as under:
         for _ in range(3):
@@ -578,6 +592,7 @@ def test_a_worker_that_is_killed_loses_nothing(service: Live, cluster: Cluster) 
     assert set(under.statuses) <= FINE | {"RemoteDisconnected", "ConnectionResetError"}
 
 
+@pytest.mark.promise("P-109")
 def test_two_instances_restarted_in_turn_behind_nginx_fail_no_request(service: Live, cluster: Cluster) -> None:
     other = Live(environment(cluster.url)).start()
     try:

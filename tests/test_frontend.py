@@ -192,6 +192,7 @@ def test_two_people_never_see_each_others_tasks(sign_up: Callable[..., Person], 
     assert [[task["title"] for task in who.stored()] for who in (ann, bob)] == [["Ann's secret"], ["Bob's secret"]]
 
 
+@pytest.mark.promise("P-107")
 def test_a_create_whose_answer_was_cut_off_is_one_task(sign_up: Callable[..., Person]) -> None:
     ann = sign_up()
     keys: list[str | None] = []
@@ -219,6 +220,7 @@ def test_a_create_whose_answer_was_cut_off_is_one_task(sign_up: Callable[..., Pe
     assert len(ann.stored()) == 2
 
 
+@pytest.mark.promise("P-107")
 @pytest.mark.parametrize("width", [1280, 390])
 def test_of_two_windows_that_edit_one_task_the_second_is_asked(
     browser: Browser, sign_up: Callable[..., Person], width: int
@@ -279,6 +281,7 @@ def test_of_two_windows_that_edit_one_task_the_second_is_asked(
     assert ann.stored() == []
 
 
+@pytest.mark.promise("P-107")
 def test_nothing_typed_is_lost_when_the_token_expires_or_the_session_ends(sign_up: Callable[..., Person]) -> None:
     ann, bea = sign_up("Ann"), sign_up("Bea")
     for who in (ann, bea):
@@ -361,6 +364,7 @@ def test_the_api_stops_and_starts_again(sign_up: Callable[..., Person], site: Si
     assert [task["title"] for task in ann.stored()] == ["Bread", "Milk"]
 
 
+@pytest.mark.promise("P-108")
 def test_retry_after_is_honoured(sign_up: Callable[..., Person], site: Site) -> None:
     ann = sign_up()
     with stopped(site.api):
@@ -546,6 +550,7 @@ def test_every_screen_fits_and_can_be_used_by_everyone(sign_up: Callable[..., Pe
     look("sign-up")
 
 
+@pytest.mark.promise("P-106")
 def test_one_command_starts_all_three_and_ends_them_together() -> None:
     names = {"PORT": "The API", "AUTH_PORT": "Better Auth", "FRONTEND_PORT": "Vite"}
     with fresh_database() as database_url, tempfile.TemporaryFile("w+") as said:

@@ -196,6 +196,7 @@ class Clients:
         self.lists.append(Operation("list", start, time.monotonic(), answer.status, listed=listed))
 
 
+@pytest.mark.promise("P-117")
 @pytest.mark.parametrize("round_", range(2))
 def test_every_answer_fits_an_order_of_each_tasks_operations(user: User, round_: int) -> None:
     clients = Clients(user)

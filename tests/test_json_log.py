@@ -35,6 +35,7 @@ def line_of(service: Live, request_id: str) -> dict[str, Any]:
     return line
 
 
+@pytest.mark.promise("P-111")
 def test_a_request_is_one_object_with_its_route_and_its_subject(service: Live) -> None:
     alice = User(service)
     task = alice.create(WORDS[0], description=WORDS[1])
@@ -60,6 +61,7 @@ def test_a_request_is_one_object_with_its_route_and_its_subject(service: Live) -
     assert not any(word in service.log for word in [*WORDS, alice.token, path])
 
 
+@pytest.mark.promise("P-111")
 @pytest.mark.parametrize(
     ("path", "status", "route"),
     [
@@ -77,6 +79,7 @@ def test_a_request_of_nobody_has_no_subject(service: Live, path: str, status: in
     assert (line["status"], line["route"], line["subject"]) == (status, route, None)
 
 
+@pytest.mark.promise("P-111")
 def test_one_search_leads_from_what_the_frontend_shows_to_the_cause(service: Live) -> None:
     answer = service.request("GET", "/api/alice/tasks", token="x", Origin="http://localhost:3000")
     request_id = answer.json()["request_id"]
@@ -87,6 +90,7 @@ def test_one_search_leads_from_what_the_frontend_shows_to_the_cause(service: Liv
     assert (request["status"], request["logger"]) == (401, "todo_project.request")
 
 
+@pytest.mark.promise("P-111")
 def test_gunicorn_s_own_lines_are_objects_too(service: Live) -> None:
     said = [line["message"] for line in lines(service) if line["logger"] == "gunicorn.error"]
     assert said[0].startswith("Starting gunicorn")

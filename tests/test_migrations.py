@@ -60,6 +60,7 @@ def faults(operations: list[Operation], made: frozenset[str] = frozenset()) -> I
             yield f"{operation.describe()}: it may rewrite or lock the table, or take away what the running code uses."
 
 
+@pytest.mark.promise("P-110")
 def test_no_migration_since_the_first_release_locks_a_full_table_or_breaks_the_running_code() -> None:
     loader = MigrationLoader(None)
     since = {
@@ -157,6 +158,7 @@ def run(folder: Path, database_url: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.promise("P-110")
 def test_the_code_before_a_migration_serves_while_and_after_it_runs(tmp_path: Path) -> None:
     """A copy of the project, the next release, gets two columns; this code knows nothing of them."""
     for name in ("tasks", "todo_project"):
@@ -192,6 +194,7 @@ APPLIED = "from django.db.migrations.recorder import MigrationRecorder as M; pri
 # --- Locks ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-110")
 @pytest.mark.skipif(not POSTGRESQL, reason="SQLite has one lock, for writers")
 def test_a_migration_waits_for_a_lock_no_longer_than_a_second(tmp_path: Path) -> None:
     """While it waits, everybody else's statements queue up behind it: it gives up, changes nothing, and can be run again."""

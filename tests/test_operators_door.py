@@ -45,6 +45,7 @@ def cookies(answer: Answer) -> str:
     return "; ".join(f"{name}={morsel.value}" for name, morsel in jar.items())
 
 
+@pytest.mark.promise("P-113")
 def test_guessing_is_stopped_in_every_process_and_after_a_restart(service: Live) -> None:
     assert [sign_in(service, f"wrong {number}").status for number in range(5)] == [200] * 4 + [429]
     for _ in range(2):
@@ -59,6 +60,7 @@ def test_guessing_is_stopped_in_every_process_and_after_a_restart(service: Live)
     assert page.status == 429 and b"Try again in 15 minutes" in page.body
 
 
+@pytest.mark.promise("P-113")
 def test_who_guesses_locks_out_neither_the_operator_nor_other_operators(service: Live) -> None:
     for number in range(6):
         sign_in(service, f"wrong {number}", ELSEWHERE)
@@ -112,7 +114,7 @@ def test_many_guesses_at_once_are_no_errors_and_end_in_a_lock(service: Live, add
     assert sign_in(service, PASSWORD, address).status == 429
 
 
-@pytest.mark.promise("P-54", "P-86")
+@pytest.mark.promise("P-54", "P-86", "P-114")
 def test_the_admin_is_at_its_path_and_nowhere_else(service: Live) -> None:
     there, here = "http://localhost:3000", "/operators/"
     entry = sign_in(service, PASSWORD)

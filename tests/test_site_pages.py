@@ -175,6 +175,7 @@ def test_a_task_that_was_just_made_is_the_one_that_is_tried_next(page: Page, use
     assert execute(page, "task_retrieve") == 200
 
 
+@pytest.mark.promise("P-104")
 def test_a_sign_in_counts_for_nothing_in_the_documentation(page: Page, user: User) -> None:
     page.goto("/login?next=/docs")
     sign_in(page, user.token)
@@ -188,6 +189,7 @@ def test_a_sign_in_counts_for_nothing_in_the_documentation(page: Page, user: Use
     assert listed(user) == []
 
 
+@pytest.mark.promise("P-104")
 def test_the_documentation_keeps_the_token_in_the_tab_until_it_ends(page: Page, user: User) -> None:
     now = int(time.time())
     page.goto("/docs")
@@ -375,6 +377,7 @@ def test_a_better_auth_that_cannot_be_asked_leaves_the_token(opened: tuple[Brows
         expect(page.get_by_label("token")).to_be_focused()
 
 
+@pytest.mark.promise("P-105")
 @no_node
 @pytest.mark.parametrize("where", ["/", "/docs", "/nothing"])
 def test_a_sign_in_is_renewed_while_a_page_is_open_and_the_session_lasts(

@@ -58,6 +58,7 @@ def assert_fits(page: Page) -> None:
     )
 
 
+@pytest.mark.promise("P-102")
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_in_every_state_is_accessible_and_fits(page: Page, user: User, scheme: str, width: int) -> None:
@@ -570,6 +571,7 @@ def test_stored_text_is_shown_and_never_run(page: Page, user: User) -> None:
     shot(page, "escaped")
 
 
+@pytest.mark.promise("P-101")
 def test_a_completion_from_the_list_returns_to_that_list(page: Page, user: User) -> None:
     tasks = [create(user, f"Task {number}") for number in range(5)]
     enter(page, user, "?completed=false&limit=2&ordering=title&search=Task")
@@ -645,6 +647,7 @@ def test_an_empty_list_and_a_search_without_a_hit_say_so(page: Page, user: User)
     expect(page.locator(".empty")).to_contain_text("No task is completed yet.")
 
 
+@pytest.mark.promise("P-100")
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("new", [False, True])
 def test_what_was_typed_while_the_sign_in_ended_is_there_after_the_next(
@@ -685,6 +688,7 @@ def test_what_was_typed_while_the_sign_in_ended_is_there_after_the_next(
     assert page.evaluate("JSON.parse(sessionStorage['todo.typed']).forms") == {}
 
 
+@pytest.mark.promise("P-100")
 def test_what_was_typed_is_shown_to_nobody_else(page: Page, user: User) -> None:
     enter(page, user)
     page.locator("#fields [name=title]").fill("Typed")
@@ -708,6 +712,7 @@ def test_what_was_typed_is_shown_to_nobody_else(page: Page, user: User) -> None:
     assert other.list() == []
 
 
+@pytest.mark.promise("P-100")
 def test_what_was_typed_is_back_until_it_is_discarded(page: Page, user: User) -> None:
     task = create(user, "Milk", description="Two litres")
     one = open_task(page, user, task)
@@ -751,6 +756,7 @@ def test_what_was_typed_is_back_until_it_is_discarded(page: Page, user: User) ->
     assert listed(user)[0]["title"] == "Almond milk"
 
 
+@pytest.mark.promise("P-101")
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York"])
 def test_the_header_says_until_when_the_sign_in_lasts(browser: Browser, live: Live, user: User, zone: str) -> None:
     ends = int(time.time()) + 900
@@ -793,6 +799,7 @@ def test_a_query_that_was_refused_can_be_corrected(page: Page, user: User) -> No
     expect(page.get_by_role("link", name="Milk")).to_be_visible()
 
 
+@pytest.mark.promise("P-102")
 def test_the_keyboard_alone_does_the_job(page: Page, user: User) -> None:
     page.goto(path(user))
     page.keyboard.type(user.token)

@@ -52,6 +52,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- export_user ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P-118")
 @pytest.mark.usefixtures("small_batches")
 def test_an_export_is_what_the_owner_sees_and_nothing_else(alice: Actor, bobs: Task, tmp_path: Path) -> None:
     for number in range(5):
@@ -163,6 +164,7 @@ BROKEN = {
 }  # fmt: skip
 
 
+@pytest.mark.promise("P-118")
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_file_is_refused_by_its_line_and_nothing_is_imported(fault: str, bobs: Task, tmp_path: Path) -> None:
@@ -231,6 +233,7 @@ def test_erasing_says_the_number_first_and_needs_a_yes(milk: Task, bobs: Task) -
     assert (rows(), LogEntry.objects.count()) == (before, entries)
 
 
+@pytest.mark.promise("P-119")
 @pytest.mark.usefixtures("small_batches")
 def test_nothing_of_the_erased_user_is_left_and_all_of_the_others_is(alice: Actor, bobs: Task) -> None:
     log(bobs)
@@ -254,6 +257,7 @@ def test_the_token_of_an_erased_user_sees_an_empty_list(alice: Actor, milk: Task
     assert alice.get(alice.task(milk.pk)).status_code == 404
 
 
+@pytest.mark.promise("P-119")
 @pytest.mark.usefixtures("small_batches")
 def test_an_erasure_that_was_interrupted_goes_on(alice: Actor, db) -> None:
     for number in range(7):

@@ -42,6 +42,7 @@ def test_every_body_and_answer_has_an_example() -> None:
                 assert len(codes) == answer["description"].count("`: ")
 
 
+@pytest.mark.promise("P-104")
 def test_what_an_example_sends_is_answered_by_its_example(owner: Actor) -> None:
     for method, path, operation in operations():
         Task.objects.all().delete()
@@ -118,6 +119,7 @@ def provoke(owner: Actor, task: Task, code: str, monkeypatch: pytest.MonkeyPatch
 REFUSALS = [code for code in PROBLEMS if code not in {"method_not_allowed", "throttled"}]
 
 
+@pytest.mark.promise("P-104")
 @pytest.mark.parametrize("code", REFUSALS)
 def test_a_problem_s_example_is_what_the_service_says(owner: Actor, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     task = Task.objects.create(user_id=USER, title="Milk")

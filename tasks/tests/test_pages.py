@@ -119,7 +119,7 @@ def test_what_was_not_edited_keeps_every_byte(person: Person, description: str |
     assert (only().title, only().description, only().completed) == ("New", description, False)
 
 
-@pytest.mark.promise("P-87")
+@pytest.mark.promise("P-87", "P-100")
 @pytest.mark.parametrize("description", TEXTS)
 def test_what_was_typed_has_line_feeds_and_keeps_the_rest(person: Person, description: str) -> None:
     typed = re.sub("\r\n?", "\n", description) + "."
@@ -278,6 +278,7 @@ def test_every_order_has_its_words() -> None:
     assert tuple(ORDERING_LABELS) == ORDERINGS
 
 
+@pytest.mark.promise("P-101")
 def test_a_completion_from_a_list_returns_to_that_list_and_never_elsewhere(person: Person, milk: Task) -> None:
     page = person.client.get(
         f"{person.tasks}?completed=false&search=%C3%BC%26mil&search=milk&x=%0D%0A"
@@ -405,6 +406,7 @@ def test_the_line_that_says_what_was_done_says_nothing_else(person: Person) -> N
     assert settings.CSRF_COOKIE_NAME in person.client.cookies
 
 
+@pytest.mark.promise("P-103")
 def test_no_page_has_a_script_or_a_style_in_itself(person: Person, milk: Task) -> None:
     path = f"{person.tasks}/{milk.pk}"
     refused = person.send("PUT", path, {**person.forms(path)["PUT"], "title": " "})

@@ -439,6 +439,7 @@ def by_session(settings) -> None:
         setattr(settings, name, configured[name])
 
 
+@pytest.mark.promise("P-105")
 def test_without_the_setting_no_page_asks_better_auth(settings, browser: Client) -> None:
     settings.BETTER_AUTH_URL = "https://app.example.com"
     assert browser.get("/login").content.count(b"<script") == 0
@@ -449,6 +450,7 @@ def test_without_the_setting_no_page_asks_better_auth(settings, browser: Client)
         assert "app.example.com" not in page["Content-Security-Policy"]
 
 
+@pytest.mark.promise("P-105")
 def test_with_the_setting_pages_of_who_is_signed_in_renew_the_sign_in(by_session: None, browser: Client) -> None:
     login = browser.get("/login")
     assert 'data-token-url="https://app.example.com/api/auth/token"' in login.content.decode()

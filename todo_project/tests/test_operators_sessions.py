@@ -39,6 +39,7 @@ def expires_in() -> float:
     return (Session.objects.get().expire_date - timezone.now()).total_seconds()
 
 
+@pytest.mark.promise("P-114")
 def test_a_session_ends_after_an_hour_without_a_request(operator: Client) -> None:
     assert operator.get(LIST).status_code == 200
     assert 3590 < expires_in() <= 3600
@@ -49,6 +50,7 @@ def test_a_session_ends_after_an_hour_without_a_request(operator: Client) -> Non
     assert operator.get(LIST).status_code == 302
 
 
+@pytest.mark.promise("P-114")
 def test_a_session_ends_after_a_working_day_and_another_can_begin(operator: Client, monkeypatch, milk: Task) -> None:
     before, now, clock = rows(), time.time(), time.time
     assert operator.get(LIST).status_code == 200
@@ -63,6 +65,7 @@ def test_a_session_ends_after_a_working_day_and_another_can_begin(operator: Clie
     assert clock() - now < 60
 
 
+@pytest.mark.promise("P-114")
 def test_staff_who_may_only_view_tasks_see_them_and_change_nothing(milk: Task, bobs: Task) -> None:
     viewer = User.objects.create_user("viewer", password=PASSWORD, is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_task"))
@@ -88,11 +91,13 @@ def test_staff_who_may_only_view_tasks_see_them_and_change_nothing(milk: Task, b
     assert rows() == before and not LogEntry.objects.exists()
 
 
+@pytest.mark.promise("P-114")
 def test_staff_without_any_permission_see_no_task(milk: Task) -> None:
     User.objects.create_user("nobody", password=PASSWORD, is_staff=True)
     assert sign_in("nobody").get(LIST).status_code == 403
 
 
+@pytest.mark.promise("P-114")
 def test_locks_cost_the_api_nothing(alice: Actor) -> None:
     alice.post(alice.tasks, {"title": "Milk"})
     with CaptureQueriesContext(connection) as asked:

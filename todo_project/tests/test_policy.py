@@ -58,6 +58,7 @@ def pages(alice: Actor, milk: Task, django_user_model: Any) -> dict[str, Any]:
     return answers
 
 
+@pytest.mark.promise("P-102", "P-103")
 def test_every_page_says_what_it_may_load_and_that_none_may_frame_it(pages: dict[str, Any]) -> None:
     for name, answer in pages.items():
         assert answer["Content-Type"].startswith("text/html"), name
@@ -77,6 +78,7 @@ def test_no_page_of_the_site_has_what_its_policy_would_not_run(pages: dict[str, 
             assert Inline(answer.content.decode()).found == [], name
 
 
+@pytest.mark.promise("P-103")
 @pytest.mark.parametrize(
     "path", ["/", "/openapi.json", "/healthz", "/readyz", "/nothing", "/api/alice/tasks", "/api/bob/tasks"]
 )
