@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NODE_FOLDERS := tests/better_auth tests/client examples/frontend
 
 .DEFAULT_GOAL := help
-.PHONY: help run frontend superuser test check lint types schema browser pictures fuzz faults pooled bench clean
+.PHONY: help run frontend superuser test check lint types schema browser pictures fuzz faults pooled bench requirements licences sbom audit clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,17 +51,17 @@ types: $(VENV)/dev.stamp  ## mypy
 schema: $(VENV)/dev.stamp .env  ## Write the OpenAPI document anew
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file specs/002-backend-foundation/contracts/openapi.yaml
 
-browser: $(VENV)/browser.stamp node  ## The pages and the frontend in a real Chromium
+browser: $(VENV)/dev.stamp node  ## The pages and the frontend in a real Chromium
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m browser
 
 PICTURES := $(addprefix frontend-,list-1280-light list-390-dark conflict-1280-light)
 
-pictures: $(VENV)/browser.stamp node  ## Take the pictures in docs/pictures anew
+pictures: $(VENV)/dev.stamp node  ## Take the pictures in docs/pictures anew
 	SHOTS=tmp/pictures $(BIN)/python -m pytest -q tests/test_frontend.py -k every_screen
 	mkdir -p docs/pictures
 	cp $(PICTURES:%=tmp/pictures/%.png) docs/pictures
 
-fuzz: $(VENV)/fuzz.stamp  ## schemathesis against the running server
+fuzz: $(VENV)/dev.stamp  ## schemathesis against the running server
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m fuzz
 
 faults: $(VENV)/dev.stamp  ## The fault table: what is lost when databases, workers, networks and disks fail under load (nothing)
@@ -73,6 +73,21 @@ pooled: $(VENV)/dev.stamp node  ## The running service behind PgBouncer in trans
 
 bench: $(VENV)/dev.stamp  ## Compare with the peers: EdDSA tokens, a million tasks, 25 minutes on two quiet cores
 	$(BIN)/python -m benchmarks
+
+requirements: $(VENV)/supply/bin/python  ## Pin requirements*.in and all they bring along, with hashes
+	for name in requirements requirements-dev; do \
+		$(VENV)/supply/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--custom-compile-command "make requirements" --output-file $$name.txt $$name.in || exit 1; \
+	done
+
+licences: $(VENV)/run.stamp $(VENV)/supply/bin/python  ## The licence of each package that is installed
+	@$(VENV)/supply/bin/pip-licenses --python $(BIN)/python --from mixed
+
+sbom: $(VENV)/supply/bin/python  ## Write sbom.json, a CycloneDX list of what the service runs with
+	@$(VENV)/supply/bin/cyclonedx-py requirements requirements.txt --output-file sbom.json
+
+audit: $(VENV)/supply/bin/python  ## Ask the network for known holes in what the service runs with
+	$(VENV)/supply/bin/pip-audit --require-hashes --disable-pip --requirement requirements.txt
 
 clean:  ## Remove what the commands above installed; your data and .env stay
 	rm -rf $(VENV) $(NODE_FOLDERS:=/node_modules) .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -94,15 +109,11 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-$(VENV)/browser.stamp: $(VENV)/dev.stamp
-	@echo "Installing what the browser tests need ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check playwright==1.65.2
-	@touch $@
-
-$(VENV)/fuzz.stamp: $(VENV)/dev.stamp
-	@echo "Installing schemathesis ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
-	@touch $@
+# They look at what is installed, and are not among it.
+$(VENV)/supply/bin/python: | $(VENV)/bin/python
+	@$(BIN)/python -m venv $(VENV)/supply
+	@$(VENV)/supply/bin/pip install --quiet --disable-pip-version-check uv==0.13.9 pip-audit==2.10.1 pip-licenses==5.5.5 \
+		cyclonedx-bom==7.5.0
 
 # Written whole or not at all, and readable by its owner alone. A .env that is there is left as it is.
 .env:

@@ -1,7 +1,6 @@
 """The running service, once for all tests of a session; each test brings a user of its own."""
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,10 +10,6 @@ from tests.live import Live, User, live
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-# What `make browser` installs, and `make test` does not need.
-BROWSER_TESTS = ["test_browser.py", "test_frontend.py", "test_guides.py", "test_site_pages.py", "test_task_pages.py"]
-collect_ignore = [] if find_spec("playwright") else BROWSER_TESTS
 
 
 @pytest.fixture(scope="session", name="live")

@@ -353,7 +353,7 @@ def test_the_guides_name_the_versions_that_the_tests_use() -> None:
         for folder in ("better_auth", "client")
         for name, version in json.loads((ROOT / "tests" / folder / "package.json").read_text())["dependencies"].items()
     }
-    httpx = re.search(r"^httpx==(\S+)$", (ROOT / "requirements-dev.txt").read_text(), re.M)
+    httpx = re.search(r"^httpx==(\S+)$", (ROOT / "requirements-dev.in").read_text(), re.M)
     assert httpx
     pins = {"Better Auth": npm["better-auth"], "openapi-typescript": npm["openapi-typescript"], "httpx": httpx[1]}
     text = "".join((ROOT / page).read_text() for page in pages() if page.startswith("docs/"))

@@ -374,7 +374,7 @@ def test_retry_after_is_honoured(sign_up: Callable[..., Person], site: Site) -> 
             add(ann.page, title)
             expect(ann.page.get_by_label("New task")).to_have_value("")
         add(ann.page, "Four")
-        expect(ann.page.get_by_role("alert")).to_contain_text("throttled")
+        expect(ann.page.get_by_role("alert")).to_contain_text("Too many requests")
         expect(ann.page.get_by_role("button", name=re.compile("Wait [0-9]+ s"))).to_be_disabled()
         ann.page.get_by_role("button", name="Completed").click()
         expect(ann.page.get_by_role("button", name=re.compile("Try again in [0-9]+ s"))).to_be_disabled()

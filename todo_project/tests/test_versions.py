@@ -17,7 +17,7 @@ FLOORS = {
     "gunicorn": "27.0.1",
 }
 PINS = dict(
-    re.findall(r"^([A-Za-z0-9-]+)(?:\[\w+\])?==(\S+)", (BASE_DIR / "requirements.txt").read_text(), re.MULTILINE)
+    re.findall(r"^([A-Za-z0-9-]+)(?:\[\w+\])?==(\S+)", (BASE_DIR / "requirements.in").read_text(), re.MULTILINE)
 )
 
 
@@ -33,10 +33,21 @@ def test_django_is_the_long_term_release() -> None:
 
 def test_every_requirement_is_pinned_and_installed_as_pinned() -> None:
     lines = [
-        line for line in (BASE_DIR / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
+        line for line in (BASE_DIR / "requirements.in").read_text().splitlines() if line and not line.startswith("#")
     ]
     assert len(lines) == len(PINS)
     assert {name: metadata.version(name) for name in PINS} == PINS
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_everything_that_is_installed_is_pinned_with_its_hashes(name: str) -> None:
+    """`make requirements` writes these files."""
+    text = (BASE_DIR / f"{name}.txt").read_text()
+    entries = re.findall(r"^([a-z0-9.-]+)(?:\[[\w,]+\])?==(\S+)(.*(?:\n +.*)*)", text, re.MULTILINE)
+    assert len(entries) == len(re.findall(r"^[^\s#]", text, re.MULTILINE)) > len(PINS)
+    assert all("--hash=sha256:" in rest for _, _, rest in entries)
+    pinned = {package: version for package, version, _ in entries}
+    assert {package: pinned[package.lower()] for package in PINS} == PINS
 
 
 @pytest.mark.parametrize("package", ["python-jose", "jose"])
