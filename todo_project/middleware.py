@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import quote
 
+from axes.backends import AxesStandaloneBackend
 from axes.middleware import AxesMiddleware
 from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
@@ -127,6 +128,14 @@ class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddle
 
     def __call__(self, request: HttpRequest) -> Any:
         return (self.admin if request.path_info.startswith(self.path) else self.get_response)(request)
+
+
+class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]  # django-axes has no types.
+    """Refuses whoever guesses; a program that signs in without a request, as Django allows, comes from no address."""
+
+    def authenticate(self, request: HttpRequest | None, *args: Any, **credentials: Any) -> None:
+        if request is not None:
+            super().authenticate(request, *args, **credentials)
 
 
 def operator_name(request: HttpRequest, credentials: dict[str, str]) -> str:

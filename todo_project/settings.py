@@ -210,7 +210,7 @@ CSRF_FAILURE_VIEW = "todo_project.problems.csrf_failure"
 
 # Who names an operator and a wrong password five times from one address waits; from other addresses the operator can
 # still sign in. It is counted in the database, so it holds in every process and after a restart.
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["todo_project.middleware.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "todo_project.middleware.operator_address"
 AXES_USERNAME_CALLABLE = "todo_project.middleware.operator_name"
