@@ -108,7 +108,10 @@ def env_rate(name: str) -> str:
 
 
 def env_redis(name: str) -> str:
-    """Return the address of a Redis that its client can use; "" if none is set, or `memory://`."""
+    """Return the address of a Redis that its client can use; "" if none is set, or `memory://`.
+
+    No message repeats it, as it may hold a password: in its query too, or where an @ is missing.
+    """
     url = env(name, "memory://")
     if url == "memory://":
         return ""
@@ -124,7 +127,7 @@ def env_redis(name: str) -> str:
     except (ValueError, TypeError, RedisError):
         raise ImproperlyConfigured(
             f"{name} must look like redis://host:6379/0 or rediss://user:password@host:6379/0, with options that "
-            f"Redis's client knows, not {shown(url)}."
+            "Redis's client knows."
         ) from None
     return url
 

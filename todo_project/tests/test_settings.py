@@ -350,7 +350,7 @@ REFUSED: dict[str, dict[str, list[str]]] = {
     },
     "THROTTLE_STORAGE": {
         "THROTTLE_STORAGE must look like redis://host:6379/0 or rediss://user:password@host:6379/0, with options that "
-        "Redis's client knows, not {}.": [
+        "Redis's client knows.": [
             "localhost:6379",
             "http://localhost:6379",
             "redis://",
@@ -359,9 +359,10 @@ REFUSED: dict[str, dict[str, list[str]]] = {
             "redis://host/0?db=x",
             "redis://host/0?pool=1",
             "memcached://host",
+            "redis://:hunter22@host:6379/x",
+            "redis://:hunter22:6379/0",
+            "redis://host:6379/0?password=hunter22&pool=1",
         ],
-        "THROTTLE_STORAGE must look like redis://host:6379/0 or rediss://user:password@host:6379/0, with options that "
-        "Redis's client knows, not an address with @ in it.": ["redis://:hunter22@host:6379/x"],
     },
     "TRUSTED_PROXIES": {
         "TRUSTED_PROXIES must be a whole number from 0 to 10, not {}.": ["-1", "11", "true", "127.0.0.1", "*"]
