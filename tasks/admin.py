@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -178,7 +179,9 @@ class TaskAdmin(admin.ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         batches = data.export(request.GET.get("user", ""))
-        lines = (orjson.dumps(task, option=orjson.OPT_APPEND_NEWLINE) for batch in batches for task in batch)
+        first = next(batches, [])  # Read before the answer begins, so that an error is still told by its status.
+        tasks = chain(first, chain.from_iterable(batches))
+        lines = (orjson.dumps(task, option=orjson.OPT_APPEND_NEWLINE) for task in tasks)
         headers = {"Content-Disposition": 'attachment; filename="tasks.jsonl"'}
         return StreamingHttpResponse(lines, content_type="application/jsonl", headers=headers)
 

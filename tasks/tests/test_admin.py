@@ -18,7 +18,7 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -239,6 +239,20 @@ def test_a_users_page_exports_their_tasks(operator: Client, alice: Actor, milk: 
     assert export["Content-Disposition"] == 'attachment; filename="tasks.jsonl"'
     User.objects.create_user("clerk", password=PASSWORD, is_staff=True)
     assert sign_in("clerk").get(link).status_code == 403
+
+
+def test_an_export_that_cannot_begin_is_refused_and_is_no_empty_file(
+    operator: Client, milk: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor == "postgresql":  # Which takes no NUL.
+        assert operator.get(f"{LIST}user/export/?user=a%00").status_code == 400
+
+    def away(*args: Any, **kwargs: Any) -> Any:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr("tasks.statements.page", away)
+    operator.raise_request_exception = False
+    assert_problem(operator.get(f"{LIST}user/export/?user=alice"), 503, "service_unavailable")
 
 
 def test_a_users_tasks_are_erased_where_the_id_is_typed(operator: Client, milk: Task, bobs: Task) -> None:
