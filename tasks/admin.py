@@ -168,8 +168,10 @@ class TaskAdmin(admin.ModelAdmin):
             latest=Max("updated_at"),
         )
         few = found["tasks"] <= COUNT_BOUND  # More take longer than a request may.
-        if request.method == "POST" and few and request.POST.get("user_id") == user_id:
-            return self._erase(request, user_id)
+        if request.method == "POST" and few:
+            if request.POST.get("user_id") == user_id:
+                return self._erase(request, user_id)
+            self.message_user(request, "Nothing was erased: the id that was typed is another one.", messages.ERROR)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "user_id": user_id, "found": found}
         context |= {"title": f"User {user_id}", "may_erase": may_erase, "few": few}
         return TemplateResponse(request, "admin/tasks/task/user.html", context)

@@ -258,7 +258,9 @@ def test_an_export_that_cannot_begin_is_refused_and_is_no_empty_file(
 def test_a_users_tasks_are_erased_where_the_id_is_typed(operator: Client, milk: Task, bobs: Task) -> None:
     before = rows()
     for typed in ("", "bob", "ALICE", "alice "):
-        assert operator.post(f"{LIST}user/?user=alice", {"user_id": typed}).status_code == 200
+        refused = operator.post(f"{LIST}user/?user=alice", {"user_id": typed})
+        assert refused.status_code == 200
+        assert "Nothing was erased: the id that was typed is another one." in refused.content.decode()
     assert rows() == before
     done = Opened(operator, f"{LIST}user/?user=alice").submit(user_id="alice")
     assert "1 task erased." in operator.get(done["Location"]).content.decode()
