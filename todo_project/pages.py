@@ -82,6 +82,9 @@ def login(request: HttpRequest) -> HttpResponse:
             if len(raw) > MAX_COOKIE_TOKEN:
                 raise AuthenticationFailed("This token is too long for a browser's cookie.")
             claims = verify(raw.encode("utf-8", "replace"))
+            if "renew" in request.POST and (signed_in_claims(request) or {}).get("sub") != claims["sub"]:
+                # renew.js asks for a page that was left open, whose person has signed out in another tab since.
+                raise AuthenticationFailed("You have signed out.")
         except AuthenticationFailed as failure:
             error, status = str(failure.detail), 401
         except Problem as problem:

@@ -463,9 +463,25 @@ def test_with_the_setting_pages_of_who_is_signed_in_renew_the_sign_in(by_session
         assert 'data-subject="a&quot;&lt;b&gt;"' in page
         assert 'data-expires="2000000000"' in page
         csrf_token = page.partition('data-csrf="')[2].partition('"')[0]
-        renewed = browser.post("/login", {"token": sign("alice"), "csrfmiddlewaretoken": csrf_token})
+        token = sign('a"<b>', exp=2_000_000_000)
+        renewed = browser.post("/login", {"token": token, "renew": "", "csrfmiddlewaretoken": csrf_token})
         assert renewed.status_code == 302, path
-        sign_in(browser, sign('a"<b>', exp=2_000_000_000))
+        assert renewed.cookies[SIGN_IN_COOKIE].value
+
+
+@pytest.mark.promise("P-105")
+@pytest.mark.parametrize("meanwhile", ["nobody", "bob"])
+def test_a_page_left_open_does_not_sign_in_again_who_has_signed_out(
+    by_session: None, browser: Client, meanwhile: str
+) -> None:
+    sign_in(browser)
+    csrf_token = browser.get("/").content.decode().partition('data-csrf="')[2].partition('"')[0]
+    browser.post("/logout", {"csrfmiddlewaretoken": csrf_token})
+    if meanwhile == "bob":
+        sign_in(browser, sign("bob"))
+    renewed = browser.post("/login", {"token": sign("alice"), "renew": "", "csrfmiddlewaretoken": csrf_token})
+    assert renewed.status_code == 401
+    assert SIGN_IN_COOKIE not in renewed.cookies
 
 
 def test_an_ended_sign_in_is_not_renewed_and_breaks_no_page(by_session: None, settings, browser: Client) -> None:

@@ -1,12 +1,13 @@
-// Renews the sign-in a minute before it ends, for as long as the same person has a session at Better Auth.
+// Renews the sign-in two minutes before it ends, since a hidden tab may wake a minute late, for as long as the same
+// person is signed in here and has a session at Better Auth.
 (() => {
   const { tokenUrl, login, csrf, subject, expires } = document.currentScript.dataset;
   let ends = Number(expires) * 1000;
 
   const wait = () => {
     const left = ends - Date.now();
-    // Where a minute is not left, or an attempt has failed, half of the time that is.
-    if (left > 0) setTimeout(renew, Math.min(Math.max(left - 60_000, left / 2, 1000), 2 ** 31 - 1));
+    // Where so much is not left, or an attempt has failed, half of the time that is.
+    if (left > 0) setTimeout(renew, Math.min(Math.max(left - 120_000, left / 2, 1000), 2 ** 31 - 1));
   };
   const renew = async () => {
     try {
@@ -15,8 +16,9 @@
       const { token } = await answer.json();
       const { sub, exp } = tokenClaims(token);
       if (sub !== subject) return;
-      const body = new URLSearchParams({ token, csrfmiddlewaretoken: csrf });
+      const body = new URLSearchParams({ token, renew: "", csrfmiddlewaretoken: csrf });
       const signedIn = await fetch(login, { method: "POST", body, redirect: "manual" });
+      if (signedIn.status === 401) return; // The person has signed out in another tab, or somebody else has signed in.
       if (signedIn.type === "opaqueredirect") ends = exp * 1000;
     } catch {}
     wait();
