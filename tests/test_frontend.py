@@ -452,6 +452,15 @@ def test_tasks_are_added_completed_deleted_and_found(sign_up: Callable[..., Pers
     expect(page.locator(".task")).to_have_count(1)
     page.get_by_role("button", name="Undo").press("Enter")
     expect(page.locator(".task")).to_have_count(2)
+    # Also where nothing else on the page was drawn anew in between.
+    page.evaluate(
+        """async () => {
+            document.querySelector("[aria-label='Delete One']").click();
+            await new Promise((drawn) => setTimeout(drawn));
+            document.querySelector(".toast button").click();
+        }"""
+    )
+    expect(page.locator(".task")).to_have_count(2)
     page.get_by_role("button", name="Delete One").click()
     assert (deletes, len(ann.stored())) == ([], 2)
     page.get_by_role("button", name="Delete Two").click()

@@ -102,9 +102,11 @@ export function Tasks({ todo }: { todo: TodoClient }) {
   }
 
   function undo() {
-    clearTimeout(pending.current?.timer);
-    setGone((before) => before.filter((id) => id !== pending.current?.task.id));
+    if (!pending.current) return;
+    const { task, timer } = pending.current;
+    clearTimeout(timer);
     pending.current = undefined;
+    setGone((before) => before.filter((id) => id !== task.id));
     setUndoable(undefined);
     heading.current?.focus();
   }
