@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, type FormEvent } from "react";
+import { useEffect, useReducer, useRef, useState, type FormEvent } from "react";
 import { TodoError, type Task, type TodoClient } from "./client.ts";
 import { Field, Problem, useWait } from "./problem.tsx";
 import { TaskItem } from "./TaskItem.tsx";
@@ -22,6 +22,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
   const [said, setSaid] = useState("");
   const request = useRef<AbortController>(undefined);
   const heading = useRef<HTMLHeadingElement>(null);
+  const [reloads, reload] = useReducer((before: number) => before + 1, 0);
   const list = `${view} ${search}`;
 
   async function load(cursor?: string) {
@@ -56,7 +57,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
   useEffect(() => {
     void load();
     return () => request.current?.abort();
-  }, [todo, list]);
+  }, [todo, list, reloads]);
 
   // Loads by itself once Retry-After has passed, or the connection is back.
   const retry = () => void load(problem?.cursor);
@@ -78,7 +79,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
       setSearch("");
       setView("all"); // where it is seen
     } else if (loading) {
-      void load();
+      reload();
     } else {
       setTasks((before) => [task, ...without(before, task)]);
     }
@@ -127,7 +128,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
         setTasks((before) => without(before, task));
       } else if (error instanceof TodoError && error.code === "precondition_failed") {
         setRefused(new Error(`“${task.title}” was not deleted, since it has changed meanwhile. Look at it again.`));
-        void load();
+        reload(); // of the list that is shown by now
       } else {
         setRefused(error);
       }
