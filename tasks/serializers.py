@@ -1,7 +1,9 @@
 """Serializers with strict JSON types: a number is not a title, "yes" is not a boolean."""
 
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from django.core.validators import MaxValueValidator
 from django.db import models
 from drf_spectacular.drainage import set_override
 from rest_framework import serializers
@@ -125,7 +127,8 @@ class ExportedTaskSerializer(TaskInputSerializer):
 
     user_id = serializers.CharField()
     created_at = serializers.DateTimeField()
-    updated_at = serializers.DateTimeField()
+    # Every write moves it on, and there is no year 10000.
+    updated_at = serializers.DateTimeField(validators=[MaxValueValidator(datetime(9999, 1, 1, tzinfo=UTC))])
 
     class Meta(TaskInputSerializer.Meta):
         fields = (*Task.CLIENT_FIELDS, "user_id", "created_at", "updated_at")

@@ -160,6 +160,7 @@ BROKEN = {
            "completed": ["yes", 1, None],
            "user_id": ["", None],
            "created_at": ["", None, "yesterday", 5, "2026-13-01T00:00:00Z"],
+           "updated_at": ["9999-12-31T23:59:59.999999Z"],
        }.items() for value in values},
 }  # fmt: skip
 
