@@ -36,7 +36,7 @@ control_socket_disable = True
 
 
 class JSONLogger(Logger):
-    """gunicorn's own lines as JSON. Its `logconfig_dict` does that too, but makes an access line for each request."""
+    """Writes gunicorn's own lines as JSON. With `logconfig_dict` it would also write an access line per request."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -49,7 +49,7 @@ if settings.LOG_FORMAT == "json":
 
 
 def when_ready(server: Any) -> None:
-    """Say once what THROTTLE_RATE means where each process counts for itself."""
+    """Warn once if each process counts THROTTLE_RATE for itself."""
     if settings.THROTTLE_RATE and not settings.THROTTLE_STORAGE:
         server.log.warning(
             "THROTTLE_RATE is counted by each of %d processes for itself; THROTTLE_STORAGE makes them count together",

@@ -1,4 +1,4 @@
-"""The operators' admin for tasks: deliberately the one place that is not scoped to an owner."""
+"""The operators' admin for tasks. It deliberately shows every user's tasks; nothing else does."""
 
 import json
 import re
@@ -31,7 +31,7 @@ from tasks.models import Task, TaskQuerySet
 from tasks.search import regex_pattern
 
 COUNT_BOUND = 10_000
-BATCH_SIZE = 500  # Rows per transaction; few, so that users' own writes do not wait long for their locks.
+BATCH_SIZE = 500  # Rows per transaction. A small number, so that users' own writes do not wait long for the locks.
 MAX_NAMED_TASKS = 10  # How many tasks a confirmation page names.
 SELECTION = ("action", "select_across", ACTION_CHECKBOX_NAME)  # The fields in which the list sends an action.
 
@@ -68,7 +68,7 @@ class LinesField(forms.CharField):
 
 
 class ShownInput(forms.HiddenInput):
-    """A hidden copy of what a form showed of a field, as JSON, in which a browser finds no line break to change."""
+    """A hidden copy of the value that a form showed, as JSON, so that browsers do not change its line breaks."""
 
     def format_value(self, value: Any) -> str:
         return json.dumps(value)
@@ -81,7 +81,7 @@ class ShownInput(forms.HiddenInput):
 
 
 class TaskForm(forms.ModelForm):
-    """Writes only what the operator changed, and refuses fields that a user has changed since the form was shown."""
+    """Saves only fields that the operator changed, and refuses those that a user has changed in the meantime."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -89,7 +89,7 @@ class TaskForm(forms.ModelForm):
             return
         for field in self.fields.values():
             field.show_hidden_initial, field.hidden_widget = True, ShownInput
-            # Going back to the page, a browser must not restore old input beside the values that are shown now.
+            # When the operator goes back to the page, the browser must not restore old input beside the current values.
             field.widget.attrs["autocomplete"] = "off"
 
     def clean(self) -> None:
@@ -105,7 +105,7 @@ class TaskForm(forms.ModelForm):
 
 
 class UserFilter(admin.SimpleListFilter):
-    """One user's tasks, by the whole user id. It is shown while it is used: a list of all users has no end."""
+    """One user's tasks, by the whole user id. It is shown only while it is used: there may be very many users."""
 
     title = "user"
     parameter_name = "user"
@@ -125,7 +125,7 @@ class TaskAdmin(admin.ModelAdmin):
     list_display = ["id", "title", "user", "completed", "created_at", "updated_at"]
     list_display_links = ["title"]
     list_filter = ["completed", UserFilter]
-    search_fields = ["user_id", "title"]  # get_search_results says how.
+    search_fields = ["user_id", "title"]  # get_search_results implements this search.
     search_help_text = "A whole user id; or else the beginning of a user id or a part of a title, in either case"
     ordering = ["-id"]
     sortable_by = ()
@@ -156,7 +156,7 @@ class TaskAdmin(admin.ModelAdmin):
         return [user, export, *super().get_urls()]
 
     def user_view(self, request: HttpRequest) -> HttpResponse:
-        """Show how many tasks a user has, since when, and the latest activity; erase them where the id was typed in."""
+        """Show how many tasks a user has, and their dates; erase them if the operator has typed the user's id."""
         may_erase = self.has_delete_permission(request)
         if not self.has_view_permission(request) or (request.method == "POST" and not may_erase):
             raise PermissionDenied
@@ -167,7 +167,7 @@ class TaskAdmin(admin.ModelAdmin):
             since=Min("created_at"),
             latest=Max("updated_at"),
         )
-        few = found["tasks"] <= COUNT_BOUND  # More take longer than a request may.
+        few = found["tasks"] <= COUNT_BOUND  # Erasing more would take too long for one request.
         if request.method == "POST" and few:
             if request.POST.get("user_id") == user_id:
                 return self._erase(request, user_id)
@@ -177,7 +177,7 @@ class TaskAdmin(admin.ModelAdmin):
         return TemplateResponse(request, "admin/tasks/task/user.html", context)
 
     def export_view(self, request: HttpRequest) -> StreamingHttpResponse:
-        """Send what `export_user` writes."""
+        """Send the same lines as the command `export_user` writes."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         batches = data.export(request.GET.get("user", ""))
@@ -193,7 +193,7 @@ class TaskAdmin(admin.ModelAdmin):
         LogEntry.objects.create(
             user_id=request.user.pk,  # type: ignore[misc]  # The admin only shows pages to users who are signed in.
             content_type=ContentType.objects.get_for_model(Task),
-            object_repr=said,  # Without the user's id, which is to be forgotten too.
+            object_repr=said,  # Without the user's id, which must not be kept either.
             action_flag=DELETION,
         )
         self.message_user(request, said, messages.SUCCESS)
@@ -204,14 +204,14 @@ class TaskAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         task = self.get_object(request, unquote(object_id))
         if task is None or not self.has_delete_permission(request, task):
-            return super().delete_view(request, object_id, extra_context)  # Says why not.
+            return super().delete_view(request, object_id, extra_context)  # It answers with the reason.
         response = self.delete_selected(request, Task.objects.filter(pk=task.pk))
         return response or self.response_post_save_change(request, task)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Task | None:
         task = super().get_object(request, object_id, from_field)
         if task is not None and connection.in_atomic_block:
-            # A form is about to be checked and saved, so the row is locked until then.
+            # A form is about to be checked and saved, so the row is locked in the meantime.
             return Task.objects.select_for_update().filter(pk=task.pk).first()
         return task
 
@@ -222,7 +222,7 @@ class TaskAdmin(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
     ) -> tuple[QuerySet[Task], bool]:
-        # A user's tasks come straight from the index; only a term that is not a user id is searched for in the table.
+        # A user's tasks are found by the index. Only a term that is no user id is searched for in the whole table.
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -232,7 +232,7 @@ class TaskAdmin(admin.ModelAdmin):
         pattern = regex_pattern(term)
         matching = queryset.filter(Q(title__regex=pattern) | Q(user_id__regex=f"^{pattern}"))
         if request.method == "GET":
-            # Where few tasks match, the whole table is read: once, and not again for the count and for the page.
+            # If few tasks match, the search reads the whole table. Do it once, not again for count and page.
             found = list(matching.order_by().values_list("pk", flat=True)[: COUNT_BOUND + 1])
             if len(found) <= COUNT_BOUND:
                 return queryset.filter(pk__in=found), False
@@ -240,7 +240,7 @@ class TaskAdmin(admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Task, form: forms.ModelForm, change: bool) -> None:
         if change and not form.changed_data:
-            return  # Nothing changed, so the entity tag must not either.
+            return  # Nothing changed, so the entity tag must not change.
         obj.save(update_fields=form.changed_data if change else None)
 
     @admin.action(description="Complete the selected tasks", permissions=["change"])
@@ -262,9 +262,10 @@ class TaskAdmin(admin.ModelAdmin):
     ) -> HttpResponse | None:
         """Write these tasks in batches with log entries; deletes and writes across pages ask for confirmation first.
 
-        The confirmation carries how many tasks the page named and the latest time one of them was written. No more than
-        these are written, and none that has changed since. It is signed together with the query that finds them, since
-        the same search term may later find other tasks: one that is no longer a user id is searched for in titles.
+        The confirmation carries the number of tasks that the page showed and the latest time at which one of them was
+        written. No more tasks than that are written, and none that has changed since. It is signed together with the
+        query, because the same search term may later find other tasks: once no user has this id, it is searched for in
+        titles.
         """
         salt = f"{done} {tasks.query}"
         try:
@@ -305,7 +306,7 @@ class TaskAdmin(admin.ModelAdmin):
             written, last = written + len(batch), batch[-1].pk
         said = f"{written} task{pluralize(written)} {done}."
         if written > 1:
-            # One line for the action beside one for each task; it names none of them.
+            # One entry for the whole action, besides the entries for each task.
             LogEntry.objects.create(
                 user_id=request.user.pk,  # type: ignore[misc]  # As above.
                 content_type=ContentType.objects.get_for_model(Task),

@@ -1,4 +1,4 @@
-"""All of one person's tasks at once, for operators: counted, exported, restored and erased.
+"""All tasks of one user, for operators: count, export, restore and erase them.
 
 Each function takes the owner first, and each statement on tasks names that owner in an equality.
 """
@@ -19,16 +19,16 @@ from tasks.statements import TaskRow
 from todo_project.problems import in_words, validation_errors
 from todo_project.strict import decode_json
 
-BATCH_SIZE = 1000  # Tasks in memory at once, and in one transaction of `erase`.
-MAX_LINE_BYTES = 256 * 1024  # More than the longest task has, every character of it escaped.
+BATCH_SIZE = 1000  # Tasks that are in memory at once, and that `erase` deletes in one transaction.
+MAX_LINE_BYTES = 256 * 1024  # More than the longest task needs, even with every character escaped.
 
 
 class NotEmpty(Exception):
-    """Tasks are restored only to an owner who has none."""
+    """The owner has tasks, so nothing is restored."""
 
 
 class BrokenLine(ValueError):
-    """A line that is not a task of an export; the message names its number."""
+    """A line is not a task of an export; the message names the line's number."""
 
 
 def count(owner: str) -> int:
@@ -39,7 +39,7 @@ def count(owner: str) -> int:
 def export(owner: str) -> Iterator[list[TaskRow]]:
     """Yield the owner's tasks in batches, oldest first, as clients see them.
 
-    Each task that exists throughout comes exactly once, in a state that it had meanwhile.
+    Each task that exists throughout is yielded exactly once, in a state that it had during the export.
     """
     after = None
     while batch := statements.page(owner, limit=BATCH_SIZE, ordering="created_at", after=after):
@@ -48,14 +48,14 @@ def export(owner: str) -> Iterator[list[TaskRow]]:
 
 
 def erase(owner: str, progress: Callable[[int], object] = lambda tasks: None) -> tuple[int, int]:
-    """Delete the owner's tasks with their idempotency keys, and what the admin's log says of them.
+    """Delete the owner's tasks with their idempotency keys, and their entries in the admin's log.
 
-    Each batch is committed by itself, and a second call goes on where a first one ended. Returns how many tasks and how
-    many entries of the log were deleted.
+    Each batch is committed separately, so a second call continues an interrupted one. Returns how many tasks and how
+    many log entries were deleted.
     """
     log = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(Task))
     tasks = entries = 0
-    while statements.page(owner, limit=1):  # The owner may go on creating tasks meanwhile.
+    while statements.page(owner, limit=1):  # The owner may create tasks during the loop below.
         for batch in export(owner):
             ids = [task["id"] for task in batch]
             with transaction.atomic():
@@ -64,14 +64,14 @@ def erase(owner: str, progress: Callable[[int], object] = lambda tasks: None) ->
             tasks += deleted
             progress(deleted)
     if connection.vendor == "sqlite" and not connection.in_atomic_block:
-        _execute("PRAGMA wal_checkpoint(TRUNCATE)")  # The write-ahead log holds older states of the file's pages.
+        _execute("PRAGMA wal_checkpoint(TRUNCATE)")  # The write-ahead log still has the deleted tasks.
     return tasks, entries
 
 
 def restore(owner: str, tasks: Iterable[Mapping[str, Any]]) -> int:
-    """Create these tasks for the owner, all of them or none, and return how many.
+    """Create these tasks for the owner, all of them or none, and return how many they are.
 
-    They get new ids and keep their times. Whatever iterating over the tasks raises undoes everything.
+    They get new ids and keep their times. If iterating over `tasks` raises an exception, nothing is created.
 
     Raises:
         NotEmpty: the owner has tasks.
@@ -79,7 +79,7 @@ def restore(owner: str, tasks: Iterable[Mapping[str, Any]]) -> int:
     remaining, restored = iter(tasks), 0
     with transaction.atomic():
         if connection.vendor == "postgresql":
-            # Of two restores to one owner at the same moment, the second must see what the first did.
+            # A concurrent restore to the same owner waits here, and then sees this one's tasks.
             _execute("SELECT pg_advisory_xact_lock(hashtext(%s))", owner)
         if statements.page(owner, limit=1):
             raise NotEmpty
@@ -90,10 +90,10 @@ def restore(owner: str, tasks: Iterable[Mapping[str, Any]]) -> int:
 
 
 def parse_export(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield what `restore` takes, from the lines of an export.
+    """Yield the tasks in the lines of an export, as `restore` takes them.
 
     Raises:
-        BrokenLine: a line is not JSON, not a task, or a task of another user than the first.
+        BrokenLine: a line is not JSON, not a task, or belongs to another user than the first line.
     """
     serializer, first = ExportedTaskSerializer(), None
     for number, line in enumerate(lines, 1):

@@ -1,4 +1,4 @@
-"""The examples of the OpenAPI document. A test sends each body and compares each answer with the service's own."""
+"""The examples in the OpenAPI document. A test sends each body and compares the response with the example."""
 
 import http.client
 from typing import Any
@@ -8,11 +8,12 @@ from tasks.pagination import MAX_LIMIT
 from tasks.statements import COLUMNS
 from todo_project.problems import PROBLEMS
 
-USER = "Yk3vQ8sWm2LrTz6HcXb9Pd4NfGj7Ka1E"  # As Better Auth makes them.
+USER = "Yk3vQ8sWm2LrTz6HcXb9Pd4NfGj7Ka1E"  # In the form of Better Auth's ids.
 REQUEST_ID = "8f14e45fceea167a5a36dedd4bea2543"
 MOMENT = "2026-05-04T08:15:30.123456Z"
 LATER = "2026-05-04T09:00:00.654321Z"
-# By RFC 9110. Python renamed two of them in 3.13, and the document must not depend on who generates it.
+# The names in RFC 9110. Older versions of Python have other names for two of them, and the document must not depend on
+# the version that generates it.
 TITLES = {**http.client.responses, 413: "Content Too Large", 422: "Unprocessable Content"}
 
 BODIES: dict[str, dict[str, Any]] = {
@@ -29,14 +30,14 @@ def task(updated_at: str, **values: Any) -> dict[str, Any]:
 
 CREATED = task(MOMENT, **BODIES["create"])
 ANSWERS: dict[str, Any] = {
-    "list": CREATED,  # drf-spectacular makes it a list.
+    "list": CREATED,  # drf-spectacular wraps it in a list.
     "create": CREATED,
     "retrieve": CREATED,
     "update": task(LATER, **BODIES["update"]),
     "complete": task(LATER, **BODIES["create"] | BODIES["complete"]),
 }
 
-# What `detail` says in each problem.
+# The `detail` of each problem.
 DETAILS = {
     "parse_error": "The body is not JSON: Expecting value, at character 10.",
     "bad_request": "This service does not answer to that host name.",
@@ -77,7 +78,7 @@ ERRORS = {
 
 
 def problem(action: str, code: str) -> dict[str, Any]:
-    """Return a problem document as this endpoint answers it."""
+    """Return the problem document with which this endpoint answers."""
     status, _ = PROBLEMS[code]
     detail = VALIDATION_DETAILS[action] if code == "validation_error" else DETAILS[code]
     document: dict[str, Any] = {

@@ -22,12 +22,12 @@ from tasks.conditions import etag
 from tasks.idempotency import sent_key
 from tasks.statements import TaskRow
 
-# What a page shows of a list whose `limit` is not given. Programs get MAX_LIMIT, as they may not know of pages.
+# The default `limit` of a list in a browser. Programs get MAX_LIMIT, because they may not follow `Link`.
 PAGE_LIMIT = 50
-# A form has a hidden copy of each field, whose name begins with this prefix: whatever a browser changes in a text on
-# its way, it changes in both.
+# A form has a hidden copy of each field, whose name begins with this prefix. A browser changes line breaks in both in
+# the same way, so a field differs from its copy only if the user edited it.
 SHOWN_PREFIX = "shown."
-# Tells the page after a redirect what was done, and to which task: "completed.7".
+# Tells the page after a redirect what was done to which task: "completed.7".
 DONE_COOKIE = "todo_done"
 DONE = {
     "create": "The task was created.",
@@ -45,11 +45,11 @@ ORDERING_LABELS = {
     "title": "title, A to Z",
     "-title": "title, Z to A",
 }
-LAST_DAY = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())  # A token may name a moment that no date can.
+LAST_DAY = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())  # A token's `exp` may be later than any datetime.
 
 
 def with_line_feeds(form: QueryDict) -> QueryDict:
-    """Return the form with LF line breaks, as they were typed: a browser sends each one as CRLF."""
+    """Return the form with LF line breaks, because a browser sends each line break as CRLF."""
     typed = QueryDict(mutable=True)
     for name, values in form.lists():
         typed.setlist(name, [value.replace("\r\n", "\n") if isinstance(value, str) else value for value in values])
@@ -57,18 +57,18 @@ def with_line_feeds(form: QueryDict) -> QueryDict:
 
 
 def edited(form: QueryDict, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a person edited; those that came back as the page showed them must not be written."""
+    """Return the values that the user edited. Values that came back unchanged must not be written."""
     return {name: value for name, value in values.items() if form.getlist(name) != form.getlist(SHOWN_PREFIX + name)}
 
 
 class PageRenderer(BrowsableAPIRenderer):
-    """The browsable API, with forms that carry the state they were made from and a list with filters and pages."""
+    """The browsable API, with forms that carry the state that they were made from, and with filters for lists."""
 
     template = "tasks/api.html"
 
-    task: TaskRow | None = None  # The task that the page is about, as it is stored.
-    shown: Mapping[str, Any] | None = None  # What the page shows of it, or showed when its form was filled in.
-    conflicts: Sequence[tuple[str, Any, Any]] = ()  # Label, what is stored, what was sent.
+    task: TaskRow | None = None  # The page's task as it is stored.
+    shown: Mapping[str, Any] | None = None  # The task as the page shows it, or showed it when the form was filled in.
+    conflicts: Sequence[tuple[str, Any, Any]] = ()  # Label, stored value, sent value.
     tasks: Sequence[TaskRow] | None = None  # The list that the page shows.
     link: str = ""  # The list's `Link` header.
 
@@ -92,7 +92,7 @@ class PageRenderer(BrowsableAPIRenderer):
         done = view.action
         if done == "complete":
             done = "completed" if data["completed"] else "reopened"
-        response["Location"] = self.way_on(view, request)
+        response["Location"] = self.redirect_path(view, request)
         del response["Content-Location"]
         response.status_code = 303
         response.set_cookie(
@@ -105,10 +105,10 @@ class PageRenderer(BrowsableAPIRenderer):
         )
         return ""
 
-    def way_on(self, view: Any, request: Any) -> str:
-        """Return where a write leads: to the list that it was made in, or that has or had the task, else to the task.
+    def redirect_path(self, view: Any, request: Any) -> str:
+        """Return the address to which a write redirects: the list after a create or a delete, else the task.
 
-        The list's buttons name the query of their list in `list`.
+        A task that was completed from a list leads back to that list, whose query is in the parameter `list`.
         """
         tasks, task_id = reverse("task-list", args=[view.kwargs["user_id"]]), view.kwargs.get("task_id")
         query = request.query_params.get("list")
@@ -130,7 +130,7 @@ class PageRenderer(BrowsableAPIRenderer):
         if view.action == "create":
             serializer = serializer or view.get_serializer(data=sent)
             if response.status_code == 422:
-                with suppress(APIException):  # The address may have a query that no list takes.
+                with suppress(APIException):  # The address may have a query that is invalid for a list.
                     listed = view.list(request, **view.kwargs)
                     self.tasks, self.link = listed.data, listed.get("Link", "")
         elif response.status_code in {412, 422}:
@@ -144,7 +144,7 @@ class PageRenderer(BrowsableAPIRenderer):
         return problem if serializer is None else ReturnDict(problem, serializer=serializer)
 
     def conflict(self, task: TaskRow, sent: Any, view: Any) -> Any:
-        """Return a serializer of the stored task with the sent values over it, and note where they conflict."""
+        """Return a serializer of the stored task with the sent values in it, and record the conflicts."""
         values: dict[str, Any] = {}
         if view.action == "update":
             form = view.get_serializer(data=sent)
@@ -169,17 +169,17 @@ class PageRenderer(BrowsableAPIRenderer):
         return format_html("{}<div hidden>{}</div>", fields, mark_safe("".join(copies)))  # noqa: S308
 
     def get_filter_form(self, data: Any, view: Any, request: Any) -> str | None:
-        """Render the filters of a list, also of one whose query was refused, so that it can be corrected."""
+        """Render the filters of a list. If its query was refused, the filters let the user correct it."""
         if self.tasks is None and not (view.action == "list" and data["status"] == 422):
             return None
         query = request.query_params
         choices: dict[str, Mapping[Any, str]] = {"completed": COMPLETED_LABELS, "ordering": ORDERING_LABELS}
         chosen = {"completed": query.get("completed"), "ordering": query.get("ordering", "-created_at")}
         links = {
-            name: [(label, _changed(query, name, value), chosen[name] == value) for value, label in labels.items()]
+            name: [(label, _query_with(query, name, value), chosen[name] == value) for value, label in labels.items()]
             for name, labels in choices.items()
         }
-        context = {**links, "without_search": _changed(query, "search", None), "request": request}
+        context = {**links, "without_search": _query_with(query, "search", None), "request": request}
         return loader.render_to_string("tasks/filters.html", context)
 
     def get_context(
@@ -191,7 +191,7 @@ class PageRenderer(BrowsableAPIRenderer):
         context = super().get_context(data, accepted_media_type, renderer_context)
         query, owner = request.query_params, getattr(request.user, "subject", None)
         context["own_tasks"] = own_tasks = owner and reverse("task-list", args=[owner])
-        back = request.get_full_path() if request.method == "GET" else self.way_on(view, request)
+        back = request.get_full_path() if request.method == "GET" else self.redirect_path(view, request)
         context["sign_in"] = f"{reverse('login')}?{urlencode({'next': back})}"
         if owner:
             context["until"] = datetime.fromtimestamp(min(request.auth["exp"], LAST_DAY), UTC)
@@ -200,15 +200,15 @@ class PageRenderer(BrowsableAPIRenderer):
             context["name"] = "Your tasks"
             context["tasks"] = [self.get_row(task, query, view) for task in self.tasks]
             context["next_page"] = self.link[1 : self.link.index(">")] if self.link else None
-            context["first_page"] = _changed(query, "cursor", None) if "cursor" in query else None
-            context["without_search"] = _changed(query, "search", None)
+            context["first_page"] = _query_with(query, "cursor", None) if "cursor" in query else None
+            context["without_search"] = _query_with(query, "search", None)
         if self.task is not None:
             context["name"], context["task"], context["tag"] = self.task["title"], self.task, etag(self.task)
             context["complete_path"] = reverse("task-complete", args=[owner, self.task["id"]])
             context |= {name: datetime.fromisoformat(self.task[name]) for name in ("created_at", "updated_at")}
         if response.exception:
             context["problem"], context["conflicts"] = data, self.conflicts
-            context["ways_on"] = self.get_ways_on(context, view, request, response)
+            context["links"] = self.get_links(context, view, request, response)
         context["form"] = self.get_form(context, request, response)
         context["can_delete"] = context["delete_form"] and self.task is not None
         done, _, task_id = request.COOKIES.get(DONE_COOKIE, "").partition(".")
@@ -220,29 +220,29 @@ class PageRenderer(BrowsableAPIRenderer):
         return context
 
     def get_row(self, task: TaskRow, query: QueryDict, view: Any) -> tuple[TaskRow, str, str, datetime]:
-        """Return a task of the list with its path, the path that completes it, and the moment that its order is by."""
+        """Return a task, its path, the path that completes it, and the time by which the list is ordered."""
         place = [view.kwargs["user_id"], task["id"]]
         complete = f"{reverse('task-complete', args=place)}?{urlencode({'list': query.urlencode()})}"
         at = "updated_at" if "updated_at" in query.get("ordering", "") else "created_at"
         return task, reverse("task-detail", args=place), complete, datetime.fromisoformat(task[at])
 
-    def get_ways_on(self, context: Mapping[str, Any], view: Any, request: Any, response: Any) -> list[tuple[str, str]]:
-        """Return the links, as label and address, that lead a person on from an answer that is no success."""
-        ways = []
+    def get_links(self, context: Mapping[str, Any], view: Any, request: Any, response: Any) -> list[tuple[str, str]]:
+        """Return the links, as label and address, that a page with an error offers."""
+        links = []
         if response.status_code == 401:
-            ways.append(("Sign in again", context["sign_in"]))
+            links.append(("Sign in again", context["sign_in"]))
         elif response.status_code in {429, 503} and request.method == "GET":
-            ways.append(("Try again", request.get_full_path()))
+            links.append(("Try again", request.get_full_path()))
         elif response.status_code == 405 and "task_id" in view.kwargs:
-            ways.append(("The task", reverse("task-detail", args=[view.kwargs["user_id"], view.kwargs["task_id"]])))
+            links.append(("The task", reverse("task-detail", args=[view.kwargs["user_id"], view.kwargs["task_id"]])))
         if context["own_tasks"] and self.task is None and self.tasks is None:
-            ways.append(("Your tasks", context["own_tasks"]))
-        return ways
+            links.append(("Your tasks", context["own_tasks"]))
+        return links
 
     def get_form(self, context: Mapping[str, Any], request: Any, response: Any) -> dict[str, Any] | None:
-        """Return the page's form, as fields and raw data, with the header that guards its write.
+        """Return the page's form, as fields and raw data, with the header that protects its write.
 
-        None where nothing can be written: a form without the task would overwrite what it never showed.
+        None if nothing can be written: a form that does not show the task would overwrite it unseen.
         """
         for method in ("POST", "PUT", "PATCH"):
             raw = context[f"raw_data_{method.lower()}_form"]
@@ -252,7 +252,7 @@ class PageRenderer(BrowsableAPIRenderer):
             if method == "POST":
                 header, value = "Idempotency-Key", self.get_key(context, request)
             elif method == "PUT":
-                # A refused form keeps the tag of the page that it was filled in on.
+                # A refused form keeps the entity tag of the page on which it was filled in.
                 header = "If-Match"
                 value = request.META.get("HTTP_IF_MATCH") if response.status_code == 422 else context["tag"]
             fields = context.get(f"{method.lower()}_form")
@@ -261,7 +261,7 @@ class PageRenderer(BrowsableAPIRenderer):
         return None
 
     def get_key(self, context: Mapping[str, Any], request: Any) -> str:
-        """Return the key that was sent if the create may have happened or may be retried, else a new one."""
+        """Return the key that was sent, if the create may have succeeded or may be retried; otherwise a new one."""
         problem = context.get("problem")
         if problem and problem["code"] not in {"idempotency_key_reused", "invalid_idempotency_key"}:
             with suppress(APIException):
@@ -270,8 +270,8 @@ class PageRenderer(BrowsableAPIRenderer):
         return secrets.token_urlsafe(16)
 
 
-def _changed(query: QueryDict, name: str, value: str | None) -> str:
-    """Return the query, from its `?` on, of the first page with this parameter's value; None leaves it out."""
+def _query_with(query: QueryDict, name: str, value: str | None) -> str:
+    """Return the query string, with its `?`, of the first page with this value; None removes the parameter."""
     changed = query.copy()
     for old in (name, "cursor"):
         changed.pop(old, None)

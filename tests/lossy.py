@@ -1,4 +1,4 @@
-"""The application with writes as many services have them: they read the task, then write all of it. Updates get lost."""
+"""The application with a common mistake: an update reads the task, then writes all of it, so updates get lost."""
 
 import time
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from todo_project.wsgi import application as application
 
 # isort: split
-from tasks import statements  # Needs the settings, which the application brings.
+from tasks import statements  # After the application, which configures the settings.
 from tasks.models import Task
 from tasks.statements import Condition, TaskRow
 

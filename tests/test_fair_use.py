@@ -20,7 +20,7 @@ POLICY = '"user";q=20;w=3600'
 
 @pytest.fixture(scope="module")
 def limited() -> Iterator[Live]:
-    """One process; it has a proxy in front, which a test plays by sending X-Forwarded-For itself."""
+    """A service with one process behind one proxy. The tests play the proxy by sending X-Forwarded-For."""
     with live(THROTTLE_RATE="20/hour", WEB_CONCURRENCY="1", TRUSTED_PROXIES="1", ADMIN_PATH="operators") as running:
         yield running
 
@@ -146,7 +146,7 @@ def test_a_window_ends_when_retry_after_says() -> None:
         assert user.request("GET", user.tasks).status == 200
 
 
-# --- Each address, where a proxy says which that is ---------------------------------------------------------------
+# --- Each address, as a trusted proxy reports it ------------------------------------------------------------------
 
 
 @pytest.mark.promise("P-112")
@@ -199,7 +199,7 @@ def test_without_a_trusted_proxy_no_address_is_bounded() -> None:
         assert {answer.status for answer in answers} == {401}
 
 
-# --- A storage that is away ---------------------------------------------------------------------------------------
+# --- A storage that fails -----------------------------------------------------------------------------------------
 
 
 @needs_redis

@@ -1,4 +1,4 @@
-"""The example frontend as people use it: built as it ships, with its own Better Auth server, in a real Chromium."""
+"""The example frontend as people use it: a production build with its own Better Auth server, in a real Chromium."""
 
 import os
 import re
@@ -478,7 +478,7 @@ def test_tasks_are_added_completed_deleted_and_found(sign_up: Callable[..., Pers
     expect(shown(page)).to_have_text(["Two and a half"])
     assert len(ann.stored()) == 1
 
-    # Who leaves the page does not undo any more.
+    # Leaving the page ends the time to undo.
     page.get_by_role("button", name="Delete Two and a half").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("button", name="Create account")).to_be_visible()

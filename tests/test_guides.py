@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(MISSING is not None, reason=f"The guides were not followed: {MISSING}."),
 ]
 
-# Milliseconds: a development server compiles a page when it is first asked for.
+# Milliseconds. A development server compiles a page at its first request.
 COMPILING = 60_000
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "CI": "true"}
 
@@ -53,9 +53,9 @@ def run(commands: str, folder: Path, note: Path) -> Path:
 
 @contextmanager
 def followed(guide: str, folder: Path, api: Live, ports: dict[int, int]) -> Iterator[None]:
-    """Work through a guide, with these ports in place of its own; the last one is that of the pages.
+    """Work through a guide, with these ports instead of its own; the last one is that of the web pages.
 
-    The service stands in for the one that `make run` starts, and the folder `todo` has what the guides take from it.
+    The live service replaces the one that `make run` starts. The folder `todo` has the files that the guides use.
     """
     (folder / "todo").mkdir()
     (folder / "todo" / "examples").symlink_to(ROOT / "examples")

@@ -1,8 +1,8 @@
-"""What many clients are answered at once could have been answered one after the other.
+"""The service is linearizable for each task, whatever concurrent clients do.
 
-Clients do all six operations on a few tasks at the same time, with conditions and keys. For each task there must be an
-order of their operations that explains every answer, in which nothing comes before what had ended when it began: the
-service is linearizable for each task. The search for such an order is Wing and Gong's.
+Clients call all six operations on a few tasks at the same time, with conditions and keys. For each task there must be
+an order of the operations that explains every response and respects real time: an operation comes after those that had
+ended when it began. The search for such an order is Wing and Gong's algorithm.
 """
 
 import random
@@ -46,7 +46,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Operation:
-    """What a client sent, when, and what it was answered. It concerns the task that holds one key."""
+    """One request of a client and its response, with their times, for the task that was created with one key."""
 
     name: str
     start: float

@@ -1,4 +1,4 @@
-"""LOG_FORMAT=json: what the running service writes, line by line, as a program reads it."""
+"""LOG_FORMAT=json: every line of the running service is one JSON object that a program can read."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A release: the code before it serves while and after the new migrations run, and none of them holds up requests."""
+"""A release: the previous code serves during and after the new migrations, and no migration blocks requests."""
 
 import shutil
 import subprocess
@@ -28,7 +28,7 @@ POSTGRESQL = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2] != "sqli
 
 # --- What a migration may do ------------------------------------------------------------------------------------------
 
-# Made before the first release, on tables without rows.
+# Made before the first release, when the tables had no rows.
 BASELINE = {"0001_task_table", "0002_idempotency_key", "0003_description_length"}
 HARMLESS = (
     AddIndexConcurrently,
@@ -197,7 +197,7 @@ APPLIED = "from django.db.migrations.recorder import MigrationRecorder as M; pri
 @pytest.mark.promise("P-110")
 @pytest.mark.skipif(not POSTGRESQL, reason="SQLite has one lock, for writers")
 def test_a_migration_waits_for_a_lock_no_longer_than_a_second(tmp_path: Path) -> None:
-    """While it waits, everybody else's statements queue up behind it: it gives up, changes nothing, and can be run again."""
+    """While a migration waits, all other statements queue up behind it. So it gives up, changes nothing, and can be repeated."""
     with live() as service:
         database_url = service.variables["DATABASE_URL"]
         manage(service.variables, "migrate", "tasks", "0001")

@@ -1,4 +1,4 @@
-"""The admin's sign-in over real HTTP: guessing is stopped in every process and after a restart, and only for who guesses."""
+"""The admin's sign-in over real HTTP: guessing leads to a lock in every process, after a restart, and for nobody else."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Live]:
-    """Two processes; it has a proxy in front, which a test plays by sending X-Forwarded-For itself."""
+    """A service with two processes behind one proxy. The tests play the proxy by sending X-Forwarded-For."""
     with live(ADMIN_PATH="operators", TRUSTED_PROXIES="1") as running:
         account = {"DJANGO_SUPERUSER_USERNAME": OPERATOR, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
         account["DJANGO_SUPERUSER_EMAIL"] = "operator@example.com"

@@ -1,4 +1,4 @@
-"""The operators' site. Odd input to the admin's pages is refused with 400 or a warning, and never becomes a 500."""
+"""The operators' site. Invalid input to the admin's pages is refused with 400 or a warning, and never causes a 500."""
 
 import time
 from typing import Any
@@ -19,26 +19,26 @@ from todo_project.problems import problem_response
 
 
 def locked_out(request: HttpRequest, response: HttpResponse | None, credentials: Any) -> HttpResponse:
-    """Answer a sign-in that django-axes refuses, whether or not the password was right."""
+    """Return the response to a sign-in that is locked, whether or not its password is right."""
     seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
     detail = f"Too many failed sign-ins. Try again in {seconds // 60} minutes."
     return problem_response(request, 429, "throttled", detail, {"Retry-After": str(seconds)})
 
 
 class OperatorsConfig(AdminConfig):
-    """Django's admin, with the site below."""
+    """Django's admin app, with the site below."""
 
     default_site = "todo_project.admin.OperatorSite"
 
 
 class StrictModelAdmin(admin.ModelAdmin):
-    """Takes from a request only what its pages offer."""
+    """Accepts only input that its pages offer."""
 
-    filter_horizontal = ()  # A plain list has a name for screen readers, which Django's pair of lists lacks.
+    filter_horizontal = ()  # A plain list has a label for screen readers; Django's pair of lists has none.
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        # Django takes every lookup of every field, and many of them fail in the database: a regular expression, a
-        # range without an end, the year 99999.
+        # Django accepts every lookup of every field, but many fail in the database, such as a malformed regular
+        # expression, a range without an end, or the year 99999.
         field, _, kind = lookup.rpartition("__")
         offered = [getattr(item, "parameter_name", item) for item in self.get_list_filter(request)]
         if lookup in offered or (field.removesuffix("__id") in offered and kind in {"exact", "isnull"}):
@@ -55,7 +55,7 @@ class StrictModelAdmin(admin.ModelAdmin):
         return super().response_action(request, queryset, *args)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        # Times are the service's to write, and the two inputs that Django has for one are without names.
+        # Only the service sets times, and Django's two inputs for a time have no labels.
         times = [field.name for field in self.opts.fields if isinstance(field, DateTimeField) and field.editable]
         return [*super().get_readonly_fields(request, obj), *times]
 
@@ -64,14 +64,14 @@ class StrictModelAdmin(admin.ModelAdmin):
 
 
 class OperatorSite(admin.AdminSite):
-    """The admin site, whose pages take only input that they offer."""
+    """The admin site, whose pages accept only input that they offer."""
 
     site_header = site_title = "Todo operators"
-    enable_nav_sidebar = False  # Three lists need none, and the columns need its place.
+    enable_nav_sidebar = False  # It would only take space from the columns.
     index_title = "This is the one place that shows every user's tasks"
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Return whether an operator is signed in, and not for longer than SESSION_MOST_SECONDS."""
+        """Return whether an operator is signed in, and has been for less than SESSION_MOST_SECONDS."""
         if not super().has_permission(request):
             return False
         if time.time() < request.session.setdefault("ends", time.time() + settings.SESSION_MOST_SECONDS):
@@ -88,7 +88,7 @@ class OperatorSite(admin.AdminSite):
         def refusing(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             try:
                 response: HttpResponseBase = view(request, *args, **kwargs)
-            except (DataError, OverflowError) as error:  # A NUL, or a number past 64 bits.
+            except (DataError, OverflowError) as error:  # A NUL, or a number over 64 bits.
                 raise BadRequest from error
             return response
 

@@ -100,7 +100,7 @@ def env_number(name: str, default: int, most: int, least: int = 1) -> int:
 
 
 def env_rate(name: str) -> str:
-    """Return a number of requests in a period."""
+    """Return a number of requests per period, such as 600/minute."""
     value = env(name)
     if value and not re.fullmatch("0*[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
         raise ImproperlyConfigured(f"{name} must look like 600/minute (second, minute, hour or day), not {value!r}.")
@@ -108,9 +108,9 @@ def env_rate(name: str) -> str:
 
 
 def env_redis(name: str) -> str:
-    """Return the address of a Redis that its client can use; "" if none is set, or `memory://`.
+    """Return the address of a Redis server; "" if none is set or the value is `memory://`.
 
-    No message repeats it, as it may hold a password: in its query too, or where an @ is missing.
+    No message repeats the address, since it may hold a password, in its query or where an @ is missing too.
     """
     url = env(name, "memory://")
     if url == "memory://":
@@ -123,7 +123,7 @@ def env_redis(name: str) -> str:
         parts = urlsplit(url)
         if parts.scheme not in {"redis", "rediss"} or not parts.hostname or not re.fullmatch("/?[0-9]*", parts.path):
             raise ValueError(url)
-        ConnectionPool.from_url(url).make_connection()  # Takes every option into use, and does not connect.
+        ConnectionPool.from_url(url).make_connection()  # Checks every option without connecting.
     except (ValueError, TypeError, RedisError):
         raise ImproperlyConfigured(
             f"{name} must look like redis://host:6379/0 or rediss://user:password@host:6379/0, with options that "
@@ -132,12 +132,12 @@ def env_redis(name: str) -> str:
     return url
 
 
-# The first segments of the other addresses.
+# The first path segments of all other pages.
 TAKEN_PATHS = frozenset({"api", "docs", "healthz", "login", "logout", "openapi.json", "readyz", "static"})
 
 
 def env_path(name: str, default: str) -> str:
-    """Return one segment of a path that no other page has."""
+    """Return a path segment that no other page uses."""
     value = env(name, default)
     if not re.fullmatch("[A-Za-z0-9_-]+", value) or value in TAKEN_PATHS:
         raise ImproperlyConfigured(
@@ -148,7 +148,7 @@ def env_path(name: str, default: str) -> str:
 
 
 def shown(value: str) -> str:
-    """Return the value as a message may show it; one with @ in it is not repeated, as it may hold a password."""
+    """Return the value for a message. A value with @ in it is not shown, because it may hold a password."""
     return "an address with @ in it" if "@" in value else repr(value)
 
 
@@ -328,7 +328,7 @@ def better_auth_endpoint(url: str, name: str) -> str:
 
 
 def env_sign_in(name: str, better_auth_url: str, https: bool) -> str:
-    """Return where a page fetches a token for a person who is signed in at Better Auth; "" if it must not."""
+    """Return the address from which pages fetch a token with Better Auth's session; "" if this is not enabled."""
     if not env_bool(name):
         return ""
     if not better_auth_url:
@@ -387,7 +387,7 @@ def env_secret(name: str) -> str:
 
 
 def env_former_secrets(name: str) -> list[str]:
-    """Return the secrets that are still taken while this service's own is rotated."""
+    """Return the former secrets that are accepted while this service's own secret is rotated."""
     return [refuse_guessable(name, secret) for secret in env_list(name)]
 
 
@@ -449,18 +449,18 @@ def env_database(name: str) -> dict[str, Any]:
 
 
 def move_hosts(url: str) -> str:
-    """Return the address with its hosts as options, if there are several: its parser knows no `user@a:5432,b:5432`.
+    """Return the address with several hosts moved into its options: the parser does not know `user@a:5432,b:5432`.
 
     Raises:
-        ValueError: one of them is not a host with or without a port.
+        ValueError: one of them is not a host with an optional port.
     """
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
     if "," not in hosts:
         return url
     pairs = [re.fullmatch("([^:]+)(?::([0-9]+))?", host) for host in hosts.split(",")]
-    if not all(pairs) or "@" in parts.path:  # A password with a slash in it would be taken for a host.
-        raise ValueError("Hosts that are none.")
+    if not all(pairs) or "@" in parts.path:  # A slash in the password would turn part of it into a host.
+        raise ValueError("This is not a list of hosts.")
     names, ports = zip(*(pair.groups("5432") for pair in pairs if pair), strict=True)
     options = urlencode({"host": ",".join(names), "port": ",".join(ports)})
     return urlunsplit(parts._replace(netloc=user + at, query=f"{parts.query}&{options}".removeprefix("&")))

@@ -23,7 +23,7 @@ def _second_as_text(at: int) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """`time level logger [request id] message`, one line but for tracebacks.
+    """`time level logger [request id] message`, on one line except for tracebacks.
 
     An exception is written as its class and its frames, without its message: a database's message quotes the row,
     and with it a title.
@@ -54,7 +54,7 @@ class LineFormatter(logging.Formatter):
 
 
 class JSONFormatter(LineFormatter):
-    """One JSON object a line, also with a traceback. A request's line names its route, and not what fills it."""
+    """One JSON object per line, including tracebacks. A request's line has its route without the values in it."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -65,7 +65,7 @@ class JSONFormatter(LineFormatter):
             "request_id": request_id.get(),
         }
         if hasattr(record, "answered"):
-            line |= self.answered(record.answered, *record.args)  # type: ignore[misc]  # As log_request fills it.
+            line |= self.answered(record.answered, *record.args)  # type: ignore[misc]  # log_request sets them.
         else:
             line["message"] = record.getMessage()
         if record.exc_info:
@@ -75,7 +75,7 @@ class JSONFormatter(LineFormatter):
     def answered(
         self, request: HttpRequest, method: str, path: str, status: int, milliseconds: float
     ) -> dict[str, Any]:
-        # Only DRF puts the token's user into the request; the admin's would be loaded from the database.
+        # Below /api/ the user comes from the token. The admin's would be loaded from the database.
         user = getattr(request, "user", None) if path.startswith("/api/") else None
         return {
             "method": method,

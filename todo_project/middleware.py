@@ -1,4 +1,4 @@
-"""Middleware: request ids, the request log, shared headers, the host check, CORS, and what only the admin needs."""
+"""Middleware: request ids, the request log, shared headers, the host check, CORS, and the admin's sessions."""
 
 import logging
 import random
@@ -32,7 +32,7 @@ HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 
 
 class RequestMiddleware:
-    """The outermost middleware gives a request its id and log line, and sets the headers that every answer has."""
+    """The outermost middleware: gives each request its id and log line, and sets the headers of every response."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -116,7 +116,7 @@ class CORSMiddleware(CorsMiddleware):
 
 
 class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddleware):
-    """Sessions, users, messages and locks for the admin alone: an operator's session is not read anywhere else.
+    """Sessions, users, messages and locks for the admin only: an operator's session is not read anywhere else.
 
     It subclasses Django's three because Django's system checks look for each of them in MIDDLEWARE.
     """
@@ -131,7 +131,7 @@ class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddle
 
 
 class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]  # django-axes has no types.
-    """Refuses whoever guesses; a program that signs in without a request, as Django allows, comes from no address."""
+    """Refuses locked sign-ins. A program may sign in without a request, and then there is no address to lock."""
 
     def authenticate(self, request: HttpRequest | None, *args: Any, **credentials: Any) -> None:
         if request is not None:
@@ -139,20 +139,20 @@ class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]  # django-axe
 
 
 def operator_name(request: HttpRequest, credentials: dict[str, str]) -> str:
-    """Return who somebody signs in as, for django-axes: as much of it as an operator's name can have."""
+    """Return the name of a sign-in for django-axes, cut to the length that an operator's name can have."""
     return credentials["username"][:150]
 
 
 def operator_address(request: HttpRequest) -> str:
-    """Return the client's address for django-axes, whose table holds each sign-in once only if it has an address."""
-    return client_address(request) or "0.0.0.0"  # noqa: S104  # Nobody listens there.
+    """Return the client's address for django-axes, whose unique constraint would not hold for NULL."""
+    return client_address(request) or "0.0.0.0"  # noqa: S104  # Stands for no address.
 
 
 def client_address(request: HttpRequest) -> str | None:
     """Return the address that the outermost of TRUSTED_PROXIES saw, or else the one that connected to this process.
 
-    A client writes what it likes into X-Forwarded-For; each proxy appends to that. Whoever has one IPv6 address has
-    the network around it, so that is what is returned of it. None if there is no address, as on a Unix socket.
+    A client can write anything into X-Forwarded-For, but each proxy appends the address that it saw. Of an IPv6 address
+    the /64 network is returned, since a client usually has all of it. None if there is no address, as on a Unix socket.
     """
     seen = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
     trusted = settings.TRUSTED_PROXIES

@@ -55,7 +55,7 @@ SECRET_KEY_FALLBACKS = env_former_secrets("DJANGO_SECRET_KEY_FALLBACKS")
 HTTPS = env_bool("DJANGO_HTTPS")
 ALLOWED_HOSTS = env_allowed_hosts("DJANGO_ALLOWED_HOSTS")
 ADMIN_PATH = env_path("ADMIN_PATH", "admin")
-# How many proxies in front append to X-Forwarded-For. With none, nobody's word is taken for a client's address.
+# How many proxies in front append to X-Forwarded-For. With 0 the header is ignored.
 TRUSTED_PROXIES = env_number("TRUSTED_PROXIES", 0, 10, least=0)
 
 INSTALLED_APPS = [
@@ -130,7 +130,7 @@ MAX_DRAINED_BYTES = 4 * 1024 * 1024  # Read to the end, so that the client sees 
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
 THROTTLE_RATE = env_rate("THROTTLE_RATE")
-THROTTLE_STORAGE = env_redis("THROTTLE_STORAGE")  # Where none is named, each process counts for itself.
+THROTTLE_STORAGE = env_redis("THROTTLE_STORAGE")  # If it is empty, each process counts for itself.
 if THROTTLE_RATE:
     MIDDLEWARE.insert(
         MIDDLEWARE.index("todo_project.middleware.ProblemMiddleware") + 1, "todo_project.throttling.FairUseMiddleware"
@@ -186,9 +186,9 @@ STORAGES = {"staticfiles": {"BACKEND": "todo_project.static.StaticFiles"}}
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
-# Where /login fetches the token of a person who is signed in at Better Auth; "" unless BETTER_AUTH_SIGN_IN is true.
+# Where /login fetches a token with Better Auth's session; "" unless BETTER_AUTH_SIGN_IN is true.
 BETTER_AUTH_TOKEN_URL = env_sign_in("BETTER_AUTH_SIGN_IN", BETTER_AUTH_URL, HTTPS)
-# For every page: it loads the project's own files, runs no script that stands in it, and asks nobody else.
+# For every page: it loads only the project's own files, and runs no inline scripts.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     f"connect-src 'self'{BETTER_AUTH_TOKEN_URL and f' {origin(BETTER_AUTH_TOKEN_URL)}'}; "
@@ -201,22 +201,22 @@ SESSION_COOKIE_PATH = f"/{ADMIN_PATH}/"
 SESSION_COOKIE_NAME = "todo_session"
 CSRF_COOKIE_NAME = "todo_csrf"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # Needs no cookie of its own.
-# A session ends after an hour without a request, and after a working day whatever is done in it.
+# An operator's session ends after an hour without a request, and at the latest after a working day.
 SESSION_COOKIE_AGE = 3600
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_MOST_SECONDS = 8 * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_FAILURE_VIEW = "todo_project.problems.csrf_failure"
 
-# Who names an operator and a wrong password five times from one address waits; from other addresses the operator can
-# still sign in. It is counted in the database, so it holds in every process and after a restart.
+# Five wrong passwords for one name from one address lock that name for that address; the operator can still sign in
+# from other addresses. The database counts them, so locks hold in every process and after a restart.
 AUTHENTICATION_BACKENDS = ["todo_project.middleware.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "todo_project.middleware.operator_address"
 AXES_USERNAME_CALLABLE = "todo_project.middleware.operator_name"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # Who goes on trying does not keep the operator out for longer.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # Further attempts do not prolong the lock.
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_CALLABLE = "todo_project.admin.locked_out"
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
@@ -242,7 +242,7 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"(?:^|/)(?:healthz|readyz)$"]  # Also below a path.
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 # HSTS for subdomains and the browsers' preload list are the operator's decision.
-# django-axes looks for its middleware in MIDDLEWARE, and it is in AdminMiddleware.
+# django-axes looks for its middleware in MIDDLEWARE, but AdminMiddleware has it.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021", "axes.W002"]
 
 # --- Logging: one line a request, without tokens, titles or search words ----------------------------------------

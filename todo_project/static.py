@@ -1,4 +1,4 @@
-"""Assets, served from the packages that bring them: with their hash in the name, for ever, and compressed."""
+"""Static files, compressed, and under names with a hash of their content, so that browsers cache them for ever."""
 
 import gzip
 import hashlib
@@ -13,7 +13,7 @@ from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]  # It has none.
+from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]  # It has no types.
 
 COMPRESSED = frozenset({".css", ".js", ".svg", ".map", ".txt"})
 GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
@@ -21,13 +21,13 @@ GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
 
 @cache
 def content_hash(path: str) -> str:
-    """Return a hash of the file's content. Files do not change while the service runs."""
+    """Return a hash of the file's content. It is cached, because files do not change while the service runs."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 @cache
 def compressed(path: str) -> bytes:
-    """Return the file's content as gzip, which is made when it is first asked for."""
+    """Return the file's content as gzip, compressed at the first request."""
     return gzip.compress(Path(path).read_bytes(), mtime=0)
 
 
@@ -38,7 +38,7 @@ def hashed(name: str, path: str) -> str:
 
 
 class StaticFiles(StaticFilesStorage):
-    """Puts the hash into the URLs of assets, and the URLs below the path that the service is mounted at."""
+    """Adds to the URLs of static files the hash, and the path below which the service is mounted."""
 
     def url(self, name: str | None) -> str:
         return reverse("index").rstrip("/") + super().url(self.stored_name(name or ""))
@@ -51,9 +51,9 @@ class StaticFiles(StaticFilesStorage):
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
-    """WhiteNoise, which serves each file under its own name and under the one with its hash.
+    """WhiteNoise, which serves each file under its own name and under its name with the hash.
 
-    A style names others by their own names, so these are served too, but are kept for a short time only.
+    Stylesheets refer to other files by their own names. Under these, files are cached for a short time only.
     """
 
     def add_file_to_dictionary(self, url: str, path: str, stat_cache: Any = None) -> None:
@@ -65,7 +65,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
 
     def add_cache_headers(self, headers: Any, path: str, url: str) -> None:
         super().add_cache_headers(headers, path, url)
-        # WhiteNoise's own tag is made of time and size. Weak, because it names the compressed content too.
+        # WhiteNoise's ETag is made of time and size. This one is weak, because it covers the compressed content too.
         headers["ETag"] = f'W/"{content_hash(path)}"'
         if os.path.splitext(path)[1] in COMPRESSED:
             headers["Vary"] = "Accept-Encoding"

@@ -1,6 +1,6 @@
-"""Fair use: THROTTLE_RATE bounds each user's requests and, where a proxy is trusted, each address's refusals.
+"""Fair use: THROTTLE_RATE limits each user's requests and, behind a trusted proxy, each address's refused requests.
 
-settings.py names these classes only where a rate is configured.
+settings.py uses these classes only if THROTTLE_RATE is set.
 """
 
 import logging
@@ -29,15 +29,15 @@ logger = logging.getLogger("todo_project.throttling")
 logger.addFilter(OncePerSecond())
 
 MAX_COUNTERS = 100_000
-STORAGE_TIMEOUT = 0.25  # Seconds. A request rather goes uncounted than waits.
-STORAGE_REST = 1.0  # How many seconds a storage that failed is not asked again.
+STORAGE_TIMEOUT = 0.25  # How many seconds a request waits for the storage before it goes uncounted.
+STORAGE_PAUSE = 1.0  # For how many seconds a storage that failed is not asked again.
 
 
 class ProcessCounters:
     """Counts in this process alone, for at most MAX_COUNTERS users and addresses.
 
-    The memory storage of limits does not fit here: for a request it may look at every counter there is, and of two
-    threads that count at the same moment both may be told the second one's number.
+    The memory storage of `limits` is not used: a request may have to go through all of its counters, and two threads
+    that count at the same moment may both get the second one's number.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class ProcessCounters:
                 self.swept = now
             count, ends = self.windows.get(key, (0, 0.0))
             if ends <= now:
-                self.windows.pop(key, None)  # So that the new one is the newest.
+                self.windows.pop(key, None)  # Inserting it again below makes it the newest.
                 count, ends = 0, now + seconds
             self.windows[key] = count + amount, ends
             if len(self.windows) > MAX_COUNTERS:
@@ -62,7 +62,7 @@ class ProcessCounters:
 
 
 class RedisCounters(RedisStorage):
-    """Counts for all processes that name the same Redis, in one round trip, with the time left in milliseconds."""
+    """Counts for all processes that use the same Redis, in one round trip."""
 
     SCRIPT = """
         local count = redis.call('INCRBY', KEYS[1], ARGV[1])
@@ -79,7 +79,7 @@ class RedisCounters(RedisStorage):
 
 
 class Allowance(NamedTuple):
-    """How many requests are left (less than none for one that is over the rate), and for how many seconds."""
+    """How many requests are left (negative for a request over the rate), and for how many seconds."""
 
     left: int
     seconds: int
@@ -104,27 +104,27 @@ def counters() -> ProcessCounters | RedisCounters:
     )
 
 
-COUNTERS = counters()  # Made here and not by the first request, since two may be the first.
-rests_until = 0.0
+COUNTERS = counters()  # Not created by the first request, because two requests may be the first.
+paused_until = 0.0
 
 
 def count(kind: str, name: str, amount: int = 1) -> Allowance | None:
-    """Count a request and return what is left, in a window that begins with the first one counted.
+    """Count a request and return what is left, in a window that begins with its first request.
 
-    None while the storage cannot be asked: fair use is not worth an outage.
+    None while the storage cannot be reached: enforcing the rate is not worth an outage.
     """
-    global rests_until
+    global paused_until
     limit = rate()
     key = limit.key_for(kind, name)
     if isinstance(COUNTERS, ProcessCounters):
         counted, seconds = COUNTERS.hit(key, limit.get_expiry(), amount)
-    elif time.monotonic() < rests_until:
+    elif time.monotonic() < paused_until:
         return None
     else:
         try:
             counted, seconds = COUNTERS.hit(key, limit.get_expiry(), amount)
         except COUNTERS.base_exceptions as error:
-            rests_until = time.monotonic() + STORAGE_REST
+            paused_until = time.monotonic() + STORAGE_PAUSE
             host = urlsplit(settings.THROTTLE_STORAGE).netloc.rpartition("@")[2]
             logger.warning("Requests go uncounted: Redis at %s cannot be asked (%s)", host, type(error).__name__)
             return None
@@ -132,7 +132,7 @@ def count(kind: str, name: str, amount: int = 1) -> Allowance | None:
 
 
 class UserThrottle(BaseThrottle):
-    """Counts a request that is about to be served. DRF asks after authentication and permissions."""
+    """Counts a request that is about to be served. DRF calls this after authentication and permissions."""
 
     allowance: Allowance | None
 
@@ -145,7 +145,7 @@ class UserThrottle(BaseThrottle):
 
 
 class FairUseMiddleware:
-    """Tells each signed-in user what is left, and refuses an address that was refused, or signs in, too often."""
+    """Tells each signed-in user what is left, and refuses an address after too many refused requests or sign-ins."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -157,14 +157,14 @@ class FairUseMiddleware:
             return refusal
         response = self.get_response(request)
         user = getattr(request, "user", None)
-        if type(user) is Principal:  # In the admin it is a lazy object, which isinstance would load.
+        if type(user) is Principal:  # Not isinstance, which would load the admin's lazy user.
             self.describe(request, user, response)
         elif response.status_code == 401 and not signs_in:
             return self.refusal(request) or response
         return response
 
     def refusal(self, request: HttpRequest) -> HttpResponseBase | None:
-        """Count this request of its address, if a proxy says which that is; return a 429 if it is one too many."""
+        """Count this request for its address, if a trusted proxy reports it; return a 429 if it is over the rate."""
         address = client_address(request) if settings.TRUSTED_PROXIES else None
         allowance = count("address", address) if address else None
         if allowance is None or allowance.left >= 0:
@@ -173,7 +173,7 @@ class FairUseMiddleware:
         return problem_response(request, 429, "throttled", detail, {"Retry-After": str(allowance.seconds)})
 
     def describe(self, request: HttpRequest, user: Principal, response: HttpResponseBase) -> None:
-        """Set the fields of draft-ietf-httpapi-ratelimit-headers; a 403 was not counted, and tells what is left."""
+        """Set the fields of draft-ietf-httpapi-ratelimit-headers. A 403 has them too, although it was not counted."""
         response["RateLimit-Policy"] = f'"user";q={rate().amount};w={rate().get_expiry()}'
         if not hasattr(request, "allowance"):
             request.allowance = count("user", user.subject, 0)  # type: ignore[attr-defined]  # As above.

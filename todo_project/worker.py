@@ -7,11 +7,12 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker, which at its stop leaves nobody waiting for an answer that never comes.
+    """gunicorn's threaded worker, which does not leave clients waiting when it stops.
 
-    gunicorn's own stops accepting, but listens until its last connection is closed. Whoever connects meanwhile is kept
-    waiting, and is cut off at the end. This one takes everybody who has connected, and then refuses: a client or a
-    proxy that is refused knows that nothing was sent, and turns to another instance.
+    gunicorn's own worker stops accepting connections, but listens until its last connection is closed. Clients that
+    connect in between wait and are then cut off. This worker accepts everybody who has connected and then closes its
+    sockets, so that new connections are refused. A proxy can send a refused request to another instance, because it
+    knows that nothing was sent.
     """
 
     alive: bool

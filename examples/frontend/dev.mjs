@@ -1,4 +1,4 @@
-// Starts the API, Better Auth and Vite, and ends them together: on Ctrl-C, or when one of them ends.
+// Starts the API, Better Auth and Vite. Stops them together, on Ctrl-C or when one of them exits.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
@@ -36,7 +36,7 @@ function start(name, command, folder, variables) {
   });
 }
 
-// Ends what runs, and this when nothing is left.
+// Stops all running processes. This one exits when the last of them has.
 function end(code) {
   if (!ending) process.exitCode = code;
   ending = true;
@@ -44,7 +44,7 @@ function end(code) {
 }
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => end(0));
 
-// The environment wins over .env, which stays as it is.
+// These variables override .env, which is not changed.
 start("The API", [".venv/bin/python", "manage.py", "serve"], root, {
   HOST: "127.0.0.1",
   PORT,

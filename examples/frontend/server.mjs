@@ -1,4 +1,5 @@
-// Better Auth with jwt() as shipped. Accounts live in memory and are gone when it stops: give yours a database.
+// The Better Auth server, with jwt() as shipped. It keeps accounts in memory and loses them when it stops: give yours a
+// database.
 import { randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import { betterAuth } from "better-auth";
@@ -8,7 +9,7 @@ import { jwt } from "better-auth/plugins";
 
 const {
   AUTH_PORT = "3001",
-  // The address that people open, from which Vite passes /api/auth on. The API is told the same one.
+  // The address that people open; Vite's proxy passes /api/auth on to here. The API has the same BETTER_AUTH_URL.
   BETTER_AUTH_URL = "http://localhost:5173",
   BETTER_AUTH_SECRET = randomBytes(32).toString("base64"),
   TOKEN_LIFE = "15m",

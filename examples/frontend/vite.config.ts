@@ -9,7 +9,7 @@ export default defineConfig({
     host: "127.0.0.1",
     port: Number(FRONTEND_PORT),
     strictPort: true,
-    // Sign-in has the page's own origin, so that its cookie needs no exceptions.
+    // Serves Better Auth from the page's own origin, so that its cookie works without CORS.
     proxy: { "/api/auth": `http://127.0.0.1:${AUTH_PORT}` },
   },
 });

@@ -1,4 +1,4 @@
-"""All of one person's tasks: exported whole, erased without a rest, restored as they were."""
+"""All tasks of one user: exported completely, erased completely, restored as they were."""
 
 import inspect
 import io

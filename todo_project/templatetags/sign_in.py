@@ -1,4 +1,4 @@
-"""What a page needs so that a sign-in by Better Auth's session goes on while the page is open."""
+"""The template tag with which an open page renews a sign-in by Better Auth's session."""
 
 from typing import Any
 

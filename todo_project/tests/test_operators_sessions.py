@@ -1,4 +1,4 @@
-"""An operator's session ends, and who may only look only looks."""
+"""Operators' sessions end, and staff who may only view tasks can only view them."""
 
 import re
 import time

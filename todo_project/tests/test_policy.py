@@ -1,4 +1,4 @@
-"""What a page may load and do, which the Content-Security-Policy says on every page and on nothing else."""
+"""The Content-Security-Policy, which every page has and nothing else, and the static files that pages load."""
 
 import gzip
 import re

@@ -11,7 +11,7 @@ type Person = { id: string; name: string };
 export function App() {
   const { data, error, isPending, refetch } = auth.useSession();
   const [person, setPerson] = useState<Person>();
-  // Who was signed in stays on the page, hidden, while signing in again: nothing typed is lost.
+  // If the session ends, the user's view stays mounted but hidden until the next sign-in: no typed text is lost.
   if (data && data.user.id !== person?.id) setPerson(data.user);
   const online = useOnline();
 
@@ -51,7 +51,7 @@ function SignedIn({ person, refetch }: { person: Person; refetch: () => void }) 
     try {
       const { error } = await auth.signOut();
       if (error) throw new Error(error.message);
-      location.reload(); // forgets the token and everything that was on the page
+      location.reload(); // discards the token and everything on the page
     } catch {
       setProblem(new Error("You are still signed in: the sign-in service did not answer. Try again."));
     }

@@ -6,7 +6,7 @@ type Props = { task: Task; todo: TodoClient; onChange: (task: Task) => void; onD
 
 export function TaskItem({ task, todo, onChange, onDelete }: Props) {
   const [editing, setEditing] = useState(false);
-  const [wanted, setWanted] = useState<boolean>(); // what was ticked, shown until the answer is there
+  const [wanted, setWanted] = useState<boolean>(); // the new state, shown while the request is running
   const [problem, setProblem] = useState<unknown>();
   const edit = useRef<HTMLButtonElement>(null);
   const wasEditing = useRef(false);
@@ -59,10 +59,10 @@ export function TaskItem({ task, todo, onChange, onDelete }: Props) {
 type EditorProps = { task: Task; todo: TodoClient; onSaved: (task: Task) => void; onClose: () => void };
 
 function Editor({ task, todo, onSaved, onClose }: EditorProps) {
-  const [seen] = useState(task); // what the form was made from
+  const [seen] = useState(task); // the task as it was when the editor opened
   const [title, setTitle] = useState(seen.title);
   const [description, setDescription] = useState(seen.description ?? "");
-  const [stored, setStored] = useState<Task>(); // what somebody else has written meanwhile
+  const [stored, setStored] = useState<Task>(); // after a conflict, the task as it is stored now
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>();
   const wait = useWait(problem);
@@ -72,7 +72,7 @@ function Editor({ task, todo, onSaved, onClose }: EditorProps) {
     onClose();
   }
 
-  // Writes over `base` and nothing newer. A description that nobody edited is not sent: it stays as it is, to the byte.
+  // Replaces `base`, but nothing newer. A description that was not edited is not sent, so not one byte of it changes.
   async function save(base: Task): Promise<void> {
     const edited = stored || description !== (seen.description ?? "");
     try {
@@ -81,8 +81,8 @@ function Editor({ task, todo, onSaved, onClose }: EditorProps) {
       if (!(error instanceof TodoError && error.code === "precondition_failed")) throw error;
     }
     const current = await todo.read(task.id);
-    if (sameText(current, { title, description })) return done(current); // saved before the connection was cut
-    if (sameText(current, base)) return save(current); // only completed or reopened
+    if (sameText(current, { title, description })) return done(current); // a save whose response was lost
+    if (sameText(current, base)) return save(current); // it was only completed or reopened
     setStored(current);
   }
 

@@ -4,8 +4,8 @@ import { Field, Problem, useWait } from "./problem.tsx";
 import { TaskItem } from "./TaskItem.tsx";
 
 const PAGE = 50;
-const SEARCH_PAUSE = 300;
-const UNDO_TIME = 6000;
+const SEARCH_PAUSE = 300; // milliseconds
+const UNDO_TIME = 6000; // milliseconds
 const VIEWS = { all: "All", open: "Open", completed: "Completed" };
 type View = keyof typeof VIEWS;
 
@@ -15,10 +15,10 @@ export function Tasks({ todo }: { todo: TodoClient }) {
   const [search, setSearch] = useState("");
   const [tasks, setTasks] = useState<Task[]>();
   const [next, setNext] = useState<string>();
-  const [loaded, setLoaded] = useState(""); // of which list the tasks are
+  const [loaded, setLoaded] = useState(""); // the view and search that `tasks` belong to
   const [loading, setLoading] = useState(true);
   const [problem, setProblem] = useState<{ error: unknown; cursor: string | undefined }>();
-  const [refused, setRefused] = useState<unknown>(); // why a task was not deleted
+  const [refused, setRefused] = useState<unknown>(); // the error of a failed delete
   const [said, setSaid] = useState("");
   const request = useRef<AbortController>(undefined);
   const heading = useRef<HTMLHeadingElement>(null);
@@ -59,7 +59,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
     return () => request.current?.abort();
   }, [todo, list, reloads]);
 
-  // Loads by itself once Retry-After has passed, or the connection is back.
+  // Retries automatically after Retry-After, or when the browser is online again.
   const retry = () => void load(problem?.cursor);
   useEffect(() => {
     if (!problem) return;
@@ -77,7 +77,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
     if (view === "completed" || search) {
       setTyped("");
       setSearch("");
-      setView("all"); // where it is seen
+      setView("all"); // the new task is visible there
     } else if (loading) {
       reload();
     } else {
@@ -89,7 +89,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
     setTasks((before) => before?.map((other) => (other.id === task.id ? task : other)));
   }
 
-  // A deleted task leaves the list at once, and is deleted when the time to undo has passed.
+  // A deleted task disappears from the list at once, but the request is sent only when the time to undo is over.
   const [gone, setGone] = useState<number[]>([]);
   const [undoable, setUndoable] = useState<Task>();
   const pending = useRef<{ task: Task; timer: number }>(undefined);
@@ -135,7 +135,7 @@ export function Tasks({ todo }: { todo: TodoClient }) {
     }
     setGone((before) => before.filter((id) => id !== task.id));
   }
-  // Who leaves the page does not undo any more.
+  // Leaving the page ends the time to undo.
   useEffect(() => {
     addEventListener("pagehide", sendDelete);
     return () => {
@@ -217,7 +217,7 @@ function AddTask({ todo, onAdded }: { todo: TodoClient; onAdded: (task: Task) =>
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>();
   const wait = useWait(problem);
-  // The key of what is being added, kept until an answer came: sent again after a cut connection, it is one task.
+  // The idempotency key is kept until a response comes, so that retrying after a lost connection creates only one task.
   const sent = useRef<{ title: string; key: string }>(undefined);
 
   async function submit(event: FormEvent) {

@@ -5,7 +5,7 @@ import { NetworkError } from "./client.ts";
 // Without a baseURL it calls the page's own origin.
 export const auth = createAuthClient({ plugins: [jwtClient()] });
 
-// The token for the API. Only where Better Auth itself says so is a person signed out.
+// Returns a token for the API. Calls `signedOut` only if Better Auth itself says that the session has ended.
 export async function freshToken(signedOut: () => void): Promise<string> {
   const { data, error } = await auth.token().catch(() => ({ data: null, error: { status: 0 } }));
   if (data) return data.token;

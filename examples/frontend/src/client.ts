@@ -1,4 +1,4 @@
-// The todo API by plain fetch, in a browser, in Node or in Next.js. Its types come from the API's own document:
+// A client for the todo API with plain fetch, for browsers, Node and Next.js. Its types come from the OpenAPI document:
 // npx openapi-typescript http://127.0.0.1:8000/openapi.json --output todo-api.d.ts
 import type { components, operations } from "./todo-api.d.ts";
 
@@ -8,12 +8,12 @@ export type Problem = components["schemas"]["Problem"];
 export type Filter = NonNullable<operations["tasks_list"]["parameters"]["query"]>;
 export type TodoClient = ReturnType<typeof todoClient>;
 
-// The API answered, and refused. `message` can be shown to a person.
+// The API answered with an error. Its `message` can be shown to the user.
 export class TodoError extends Error {
   override readonly name = "TodoError";
-  readonly problem: Problem | undefined; // none if something in between answered, such as a proxy
+  readonly problem: Problem | undefined; // undefined if something else answered, such as a proxy
   readonly code: Problem["code"] | undefined;
-  readonly fields: { [Name in keyof TaskInput]?: string } = {}; // what is wrong with which field
+  readonly fields: { [Name in keyof TaskInput]?: string } = {}; // an error message for each invalid field
   readonly retryAfter: number | undefined; // in seconds
 
   constructor(response: Response, problem?: Problem) {
@@ -27,12 +27,12 @@ export class TodoError extends Error {
   }
 }
 
-// No answer came. A write may have been done all the same.
+// No response came. A write may have succeeded nevertheless.
 export class NetworkError extends Error {
   override readonly name = "NetworkError";
 }
 
-// A task's entity tag is its `updated_at`, so that a task from a list can be written without reading it first.
+// A task's ETag is made from its `updated_at`, so a task from a list can be updated without reading it again.
 export const etag = (task: Task) => `"${task.updated_at.replace(/\D/g, "")}"`;
 
 type Options = { body?: unknown; headers?: Record<string, string>; signal?: AbortSignal | undefined };
@@ -42,7 +42,7 @@ async function exchange(method: string, url: string, token: string, { body, head
       method,
       headers: { ...headers, Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
       body: body === undefined ? null : JSON.stringify(body),
-      keepalive: method === "DELETE", // it is sent even if the page is left at this moment
+      keepalive: method === "DELETE", // sent even if the user is leaving the page
       signal: AbortSignal.any([AbortSignal.timeout(30_000), ...(signal ? [signal] : [])]),
     });
     return { response, text: await response.text() };
@@ -52,10 +52,10 @@ async function exchange(method: string, url: string, token: string, { body, head
   }
 }
 
-// Speaks for one signed-in person: make another one when somebody else signs in.
+// A client for one signed-in user. Create another one when somebody else signs in.
 export function todoClient(baseUrl: string, userId: string, freshToken: () => Promise<string>) {
   const tasksUrl = `${baseUrl}/api/${encodeURIComponent(userId)}/tasks`;
-  let token: Promise<string> | undefined; // shared, so that many requests at once renew it once
+  let token: Promise<string> | undefined; // a promise, so that concurrent requests share one renewal
 
   async function send(method: string, url: string, options: Options = {}) {
     for (let attempt = 1; ; attempt++) {
@@ -70,16 +70,16 @@ export function todoClient(baseUrl: string, userId: string, freshToken: () => Pr
       if (response.status === 401) forget();
       if (attempt > 1) throw error;
       if (error.code === "token_expired") continue;
-      // Not with If-Match: had the first request been done after all, the second would look like a conflict.
+      // A write with If-Match is not retried: if the first request did succeed, the retry would look like a conflict.
       const { retryAfter } = error;
       if (!retryAfter || retryAfter > 5 || options.headers?.["If-Match"]) throw error;
       await new Promise((resolve) => setTimeout(resolve, 1000 * retryAfter));
     }
   }
 
-  // One page, and the cursor of the next one if there is one.
+  // Returns one page of the list, and the cursor of the next page if there is one.
   async function page(filter: Filter = {}, signal?: AbortSignal): Promise<{ tasks: Task[]; next: string | undefined }> {
-    const query = new URLSearchParams(JSON.parse(JSON.stringify(filter))); // without what is undefined
+    const query = new URLSearchParams(JSON.parse(JSON.stringify(filter))); // drops undefined values
     const { response, data } = await send("GET", `${tasksUrl}?${query}`, { signal });
     const next = /<([^>]+)>; rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
     return { tasks: data, next: (next && new URL(next).searchParams.get("cursor")) || undefined };
@@ -87,7 +87,7 @@ export function todoClient(baseUrl: string, userId: string, freshToken: () => Pr
 
   return {
     page,
-    // Every task, page after page: `for await (const task of todo.list({ completed: false })) ...`
+    // Yields every task, page by page: `for await (const task of todo.list({ completed: false })) ...`
     async *list(filter: Filter = {}): AsyncGenerator<Task> {
       let cursor = filter.cursor;
       do {
@@ -96,16 +96,16 @@ export function todoClient(baseUrl: string, userId: string, freshToken: () => Pr
         cursor = next;
       } while (cursor);
     },
-    // Make a key for each new task, by crypto.randomUUID(), and keep it until an answer comes: there will be one task.
+    // Generate a key with crypto.randomUUID() for each new task, and retry with the same key: only one task is created.
     async create(input: TaskInput, key: string): Promise<Task> {
       return (await send("POST", tasksUrl, { body: input, headers: { "Idempotency-Key": key } })).data;
     },
-    // With the task that you have, nothing is sent back if that is still the current one.
+    // If you pass the task that you know, the server sends it again only if it has changed.
     async read(id: number, known?: Task): Promise<Task> {
       const headers: Record<string, string> = known ? { "If-None-Match": etag(known) } : {};
       return (await send("GET", `${tasksUrl}/${id}`, { headers })).data ?? known;
     },
-    // Update and delete write only what was seen: if it has changed since, the error's code is "precondition_failed".
+    // If the task has changed since you read it, update and delete fail with the code "precondition_failed".
     async update(task: Task, input: TaskInput): Promise<Task> {
       return (await send("PUT", `${tasksUrl}/${task.id}`, { body: input, headers: { "If-Match": etag(task) } })).data;
     },

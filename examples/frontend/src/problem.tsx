@@ -1,7 +1,7 @@
 import { useEffect, useId, useState, type ComponentProps } from "react";
 import { NetworkError, TodoError } from "./client.ts";
 
-// What went wrong, and what to do, in words for a person.
+// Returns what went wrong and what to do, in words for the user.
 export function say(error: unknown): string {
   if (error instanceof NetworkError && !navigator.onLine) return "You are offline. Try again when you are connected.";
   if (!(error instanceof TodoError)) return error instanceof Error ? error.message : String(error);
@@ -10,7 +10,7 @@ export function say(error: unknown): string {
   return error.message;
 }
 
-// How many seconds are left of Retry-After.
+// Returns how many seconds of Retry-After are left.
 export function useWait(error: unknown): number {
   const [left, setLeft] = useState(0);
   useEffect(() => {
@@ -40,7 +40,7 @@ export function Problem({ error, retry }: { error: unknown; retry?: () => void }
 
 type FieldProps = { label: string; error?: string | undefined; multiline?: boolean };
 
-// A field with its label, and beside it what is wrong with it.
+// A form field with its label and its error message.
 export function Field({ label, error, multiline, ...rest }: FieldProps & ComponentProps<"input">) {
   const id = useId();
   const shared = { id, "aria-invalid": !!error, "aria-describedby": error ? `${id}-error` : undefined };

@@ -11,7 +11,7 @@ PROMISED_HOURS = 24
 
 
 class Command(BaseCommand):
-    """Clears the Idempotency-Keys of old tasks; what clients see of the tasks stays the same."""
+    """Clears the Idempotency-Keys of old tasks; clients see no change in the tasks."""
 
     help = "Clear the Idempotency-Keys of tasks that were created more than HOURS ago. Run it once a day or so."
 
@@ -33,6 +33,6 @@ class Command(BaseCommand):
         cleared = Task.objects.filter(idempotency_key__isnull=False, created_at__lt=before).update(
             idempotency_key=None,
             idempotency_fingerprint=None,
-            updated_at=F("updated_at"),  # No client sees a change, so no tag may move.
+            updated_at=F("updated_at"),  # Clients see no change, so the entity tags must not change.
         )
         self.stdout.write(f"Cleared {cleared} key{'' if cleared == 1 else 's'}.")

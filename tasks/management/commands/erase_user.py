@@ -1,13 +1,13 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from tqdm import tqdm  # type: ignore[import-untyped]  # It brings no types.
+from tqdm import tqdm  # type: ignore[import-untyped]  # It has no types.
 
 from tasks import data
 
 
 class Command(BaseCommand):
-    """Erases all tasks of a person for good; run again, it goes on where it was interrupted."""
+    """Erases all tasks of a user for good. If it was interrupted, run it again."""
 
     help = "Say how many tasks USER has, and with --yes erase them, with their idempotency keys and the admin's log."
 

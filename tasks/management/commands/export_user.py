@@ -8,13 +8,13 @@ from typing import Any, BinaryIO
 
 import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from tqdm import tqdm  # type: ignore[import-untyped]  # It brings no types.
+from tqdm import tqdm  # type: ignore[import-untyped]  # It has no types.
 
 from tasks import data
 
 
 class Command(BaseCommand):
-    """Writes all tasks of a person as JSON lines, a batch at a time."""
+    """Writes all tasks of a user as JSON lines."""
 
     help = "Write USER's tasks as JSON lines, oldest first, to FILE or to standard output."
 
@@ -32,13 +32,13 @@ class Command(BaseCommand):
                     bar.update(len(batch))
         except OSError as error:
             raise CommandError(f"It was not written: {error}") from None
-        # Not to standard output, where the tasks may go.
+        # To standard error, because standard output may have the tasks.
         self.stderr.write(f"Exported {exported} task{'' if exported == 1 else 's'}.", self.style.SUCCESS)
 
 
 @contextmanager
 def opened(path: Path | None) -> Iterator[BinaryIO]:
-    """Open a new file that only this user can read, and that has its name only once it is complete."""
+    """Open a new file that only the operator can read, and that gets its name when it is complete."""
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.flush()

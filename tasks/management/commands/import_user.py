@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from tqdm import tqdm  # type: ignore[import-untyped]  # It brings no types.
+from tqdm import tqdm  # type: ignore[import-untyped]  # It has no types.
 
 from tasks import data
 
 
 class Command(BaseCommand):
-    """Restores an export to a user who has no tasks: all of it, or nothing where a line of it is broken."""
+    """Restores an export to a user who has no tasks. If a line of it is broken, nothing is restored."""
 
     help = "Restore FILE, which export_user wrote, to USER, who has no tasks. They get new ids and keep their times."
 
@@ -35,7 +35,7 @@ class Command(BaseCommand):
 
 
 def lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the file's lines, cut off where they are too long, and show how much of it was read."""
+    """Yield the file's lines, cutting off those that are too long, and show the progress."""
     size = os.fstat(file.fileno()).st_size
     with tqdm(total=size, unit="B", unit_scale=True, disable=None) as bar:
         while line := file.readline(data.MAX_LINE_BYTES + 1):

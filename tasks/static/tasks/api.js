@@ -1,7 +1,7 @@
-// What the pages cannot do without a script: send the methods that HTML does not know, show in place what comes back,
-// keep what is typed until it is saved, and tell the time of the person's own place.
+// What the pages need a script for: to send methods that HTML forms do not have, show the response in place, keep typed
+// text until it is saved, and show times in the user's time zone.
 
-// What is typed is kept in this tab alone, for the person who typed it: {user, forms: {"<path> <form>": [[name, value]]}}.
+// Typed text is kept in this tab only, for the user who typed it: {user, forms: {"<path> <form>": [[name, value]]}}.
 const KEPT = "todo.typed";
 
 function kept() {
@@ -31,7 +31,7 @@ function restore(form) {
   if (!fields) return;
   const typed = new Map(fields);
   const now = new Map(fieldsOf(form));
-  // If nobody else has changed what the person edited, the form is of the task as it is now, else as it was then.
+  // If nobody else has changed the fields that the user edited, the form shows the current task, else the old one.
   const names = [...form.elements].map((field) => field.name);
   const edited = names.filter(
     (name) => names.includes(`shown.${name}`) && typed.get(name) !== typed.get(`shown.${name}`),
@@ -42,7 +42,7 @@ function restore(form) {
     if (field.type === "checkbox") field.checked = typed.has(field.name);
     else if (typed.has(field.name)) field.value = typed.get(field.name);
   }
-  if ([...form.elements].every(isAsShown)) return; // A refused form that nothing was typed into.
+  if ([...form.elements].every(isAsShown)) return; // The form is as the page shows it.
   form.closest("details")?.setAttribute("open", "");
   form.querySelector(".restored").hidden = false;
 }
@@ -60,7 +60,7 @@ function ready(sent) {
   }
 }
 
-// A screen reader reads a message that changes, not one that comes with its page.
+// Screen readers announce a message that changes, but not one that is loaded with its page.
 function announce(message) {
   const said = [...message.childNodes];
   message.replaceChildren();
@@ -86,9 +86,9 @@ function show(page, url, form, ok) {
   return again;
 }
 
-// Say what was wrong beside what was pressed, where what was typed stays.
+// Shows an error beside the form that was sent, which keeps what was typed.
 function say(form, ...said) {
-  document.querySelector("main [role=status]")?.remove(); // It said what was done before.
+  document.querySelector("main [role=status]")?.remove(); // It is about an earlier write.
   const problem = document.getElementById("problem");
   (document.getElementById(form.id) ?? document.querySelector("h1")).before(problem);
   problem.replaceChildren(...said);
@@ -134,7 +134,7 @@ async function send(form) {
     if (shown) keep(shown, fieldsOf(shown));
     return;
   }
-  // A key that was used up is followed by a new one.
+  // If the key was used up, the response has a new one.
   const key = again?.elements["Idempotency-Key"];
   if (key) form.elements["Idempotency-Key"].value = key.value;
   const detail = page.querySelector(".problem") ?? page.querySelector("h1 + p");
@@ -143,7 +143,7 @@ async function send(form) {
   if (answer.status === 401) document.getElementById("problem").append(" What you typed is kept in this tab until then.");
 }
 
-let last; // One after another: an answer that came late would show a list from before the next write.
+let last; // Requests are sent one after another, so that a late response cannot show a list from before a later write.
 
 document.addEventListener("submit", async (event) => {
   const form = event.target;
@@ -152,7 +152,7 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (form.dataset.ask && !confirm(form.dataset.ask)) return;
   const button = form.querySelector("button");
-  button.disabled = true; // A second press would meet the state that the first one made.
+  button.disabled = true; // A second press must not send the form again.
   last = Promise.allSettled([last]).then(() => send(form));
   await last;
   button.disabled = false;

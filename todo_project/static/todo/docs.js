@@ -1,5 +1,5 @@
-// Swagger UI, filled with what can be sent. Calls carry the token given in Authorize and never the sign-in cookie. The
-// token is kept for as long as it is valid, in this tab alone.
+// Swagger UI with example requests filled in. Calls carry the token given in Authorize, never the sign-in cookie. The
+// token is kept in this tab only, until it expires.
 (async () => {
   const KEPT = "todo-token";
   const container = document.getElementById("swagger-ui");
@@ -21,19 +21,19 @@
     Object.entries(spec.paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
     );
-  // Fills this path parameter wherever it occurs.
+  // Fills in this path parameter in every endpoint that has it.
   const fill = (name, value) => {
     for (const { path, method, operation } of operations()) {
       const parameter = operation.parameters.find((one) => one.name === name);
       if (!parameter) continue;
-      parameter.schema.example = value; // For an endpoint that is opened later.
+      parameter.schema.example = value; // For endpoints that are not open yet.
       const shown = ui?.specSelectors.specJson().getIn(["paths", path, method, "parameters"]);
       const same = shown?.find((one) => one.get("name") === name);
       if (same) ui.specActions.changeParamByIdentity([path, method], same, value, false);
     }
   };
 
-  // One example needs no list to choose from.
+  // A single example needs no list to choose from.
   for (const { operation } of operations()) {
     for (const { content = {} } of [operation.requestBody ?? {}, ...Object.values(operation.responses)]) {
       for (const type of Object.values(content)) {
@@ -45,7 +45,7 @@
     }
   }
 
-  // Names for what Swagger UI leaves without one.
+  // Adds accessible names where Swagger UI has none.
   const name = () => {
     const label = (selector, text) =>
       container.querySelectorAll(selector).forEach((element) => {
@@ -72,7 +72,7 @@
     defaultModelsExpandDepth: 0,
     requestInterceptor: (request) => Object.assign(request, { credentials: "omit" }),
     responseInterceptor: (response) => {
-      // The task that was made or read last is the one to go on with.
+      // Continue with the task that was created or read last.
       const task = Array.isArray(response.body) ? response.body[0] : response.body;
       if (response.ok && task?.id) fill("task_id", task.id);
       return response;

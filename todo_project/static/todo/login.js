@@ -1,4 +1,4 @@
-// Signs in with the token that Better Auth gives for its own session in this browser.
+// Signs in with a token that Better Auth issues for its own session in this browser.
 (() => {
   const asking = document.getElementById("asking");
   const { tokenUrl, at } = asking.dataset;
@@ -23,5 +23,5 @@
     }
   };
   asking.querySelector("button").addEventListener("click", ask);
-  if (!document.getElementById("error")) ask(); // A token that was refused would be refused again.
+  if (!document.getElementById("error")) ask(); // If a token was refused, do not fetch another one automatically.
 })();

@@ -1,4 +1,4 @@
-// Returns the claims of a token; none if it is malformed. The service verifies tokens, this only reads them.
+// Returns a token's claims, or {} if it is malformed. This does not verify the token; the service does.
 function tokenClaims(token) {
   try {
     const part = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
