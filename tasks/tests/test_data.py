@@ -291,7 +291,7 @@ def test_a_task_that_is_created_meanwhile_is_erased_too(db) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's own vacuum clears its files.")
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite alone keeps what is deleted in its file.")
 def test_no_title_is_left_in_the_files_of_sqlite(alice: Actor) -> None:
     for number in range(200):
         alice.post(alice.tasks, {"title": f"Unmistakable {number}", "description": "Unmistakable" * 9})

@@ -174,7 +174,7 @@ def test_a_title_has_the_text_of_the_client_and_not_of_the_statement(db) -> None
         assert statements.create("alice", {"title": title, "description": title})["title"] == title
 
 
-@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="PostgreSQL stores times and not text.")
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="Times are text on SQLite alone.")
 @pytest.mark.parametrize(
     ("stored", "shown"),
     [
