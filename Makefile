@@ -54,10 +54,10 @@ schema: $(VENV)/dev.stamp .env  ## Write the OpenAPI document anew
 browser: $(VENV)/dev.stamp node  ## The pages and the frontend in a real Chromium
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m browser
 
-PICTURES := $(addprefix frontend-,list-1280-light list-390-dark conflict-1280-light)
+PICTURES := frontend-list-1280-light frontend-list-390-dark frontend-conflict-1280-light site-admin-user-light-1280
 
 pictures: $(VENV)/dev.stamp node  ## Take the pictures in docs/pictures anew
-	SHOTS=tmp/pictures $(BIN)/python -m pytest -q tests/test_frontend.py -k every_screen
+	SHOTS=tmp/pictures $(BIN)/python -m pytest -q -m browser tests/test_frontend.py tests/test_site_pages.py -k "every_screen or admins_pages"
 	mkdir -p docs/pictures
 	cp $(PICTURES:%=tmp/pictures/%.png) docs/pictures
 
