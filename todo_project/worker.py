@@ -3,6 +3,7 @@
 import select
 from typing import Any
 
+from gunicorn.workers import base  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 
@@ -17,6 +18,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     alive: bool
     sockets: list[Any]
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Exit at once, as Ctrl-C asks for.
+
+        gunicorn's own handler first takes a lock of the thread pool. The code that the signal interrupts may hold it, a
+        first handler for one, and the worker would hang until it is killed 30 seconds later.
+        """
+        base.Worker.handle_quit(self, sig, frame)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
