@@ -237,7 +237,6 @@ class SignInCookieAuthentication(BaseAuthentication):
         except AuthenticationFailed:
             return None  # Somebody whose token is refused counts as not signed in.
         check = CSRFCheck(lambda _: HttpResponse())
-        check.process_request(request)
         # Only a form's body is read for the CSRF token. Any other body is parsed after its sender has been authorized.
         form = is_form_media_type(request.content_type)
         if reason := check.process_view(request if form else request._request, lambda _: HttpResponse(), (), {}):

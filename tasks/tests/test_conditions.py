@@ -13,6 +13,7 @@ from django.utils import timezone
 from model_bakery import baker
 
 from conftest import Actor, assert_problem, rows
+from tasks.conditions import list_etag
 from tasks.models import Task
 from tasks.tests.test_concurrency import at_once, size
 
@@ -487,3 +488,9 @@ def test_a_delete_and_a_write_with_one_tag_do_not_both_happen() -> None:
         )
         assert (deleted, written) in {(204, 404), (412, 200)}
         assert Task.objects.filter(pk=task.pk).exists() == (written == 200)
+
+
+@pytest.mark.promise("P-61")
+def test_tasks_of_one_moment_have_lists_with_tags_of_their_own(db) -> None:
+    milk, bread = ({"id": number, "updated_at": "2026-11-25T09:00:00.000000Z"} for number in (1, 2))
+    assert len({list_etag(tasks, None) for tasks in ([milk], [bread], [milk, bread], [bread, milk])}) == 4

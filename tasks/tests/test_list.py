@@ -174,3 +174,9 @@ def test_reading_changes_nothing(alice: Actor, milk: Task, bobs: Task) -> None:
     for query in ("", "search=milk", "completed=false&ordering=title"):
         assert alice.get(f"{alice.tasks}?{query}").status_code == 200
     assert rows() == before
+
+
+@pytest.mark.promise("P-44")
+@pytest.mark.parametrize(("length", "status"), [(200, 200), (201, 422)])
+def test_a_search_has_at_most_200_characters(db, alice: Actor, length: int, status: int) -> None:
+    assert alice.get(f"{alice.tasks}?search={'x' * length}").status_code == status
