@@ -69,7 +69,8 @@ def test_every_page_is_under_a_second_with_a_million_tasks(operator: Client) -> 
                 answer = operator.get(path) if form is None else operator.post(path, form)
                 times.append(time.perf_counter() - started)
             assert answer.status_code == 200, path
-            assert len(queries) <= 7, (path, [query["sql"] for query in queries])
+            # Up to three of them move the end of the session, which lasts an hour from the last request.
+            assert len(queries) <= 9, (path, [query["sql"] for query in queries])
         print(f"{min(times) * 1000:6.0f} ms {len(queries):2} queries  {'POST' if form else 'GET'} {path}")
         # Where something else has the processors, a page may take what a few plain searches take.
         if min(times) >= 1 and min(times) > 4 * plain_search():
