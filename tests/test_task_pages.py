@@ -802,6 +802,7 @@ def test_a_query_that_was_refused_can_be_corrected(page: Page, user: User) -> No
 @pytest.mark.promise("P-102")
 def test_the_keyboard_alone_does_the_job(page: Page, user: User) -> None:
     page.goto(path(user))
+    expect(page.get_by_label("Your token")).to_be_focused()
     page.keyboard.type(user.token)
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
