@@ -9,7 +9,6 @@ from django.utils.encoding import escape_uri_path
 from rest_framework.exceptions import NotFound
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from tasks import statements
@@ -23,6 +22,7 @@ from tasks.serializers import CompleteSerializer, TaskInputSerializer
 from tasks.statements import Condition
 from todo_project.parsers import FormParser, JSONParser, MultiPartParser, parsers_for
 from todo_project.problems import Problem
+from todo_project.renderers import Response
 from todo_project.schema import Metadata
 
 

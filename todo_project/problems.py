@@ -16,12 +16,11 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from rest_framework import exceptions
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.utils.serializer_helpers import ReturnDict
 
 from todo_project.database import report_unavailable
 from todo_project.logging import refusals, request_id
-from todo_project.renderers import preferred_media_type
+from todo_project.renderers import Response, preferred_media_type
 
 RETRY_AFTER_SECONDS = 1
 MAX_NAME = 50  # A client can invent a member with an arbitrarily long name, which `detail` should not repeat.

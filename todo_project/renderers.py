@@ -5,10 +5,17 @@ from contextlib import suppress
 from typing import Any
 
 import orjson
+from rest_framework import response
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+
+
+class Response(response.Response):
+    """DRF's response, whose charset is known: Django would search its Content-Type for one, several times."""
+
+    charset = "utf-8"
 
 
 class JSONRenderer(BaseRenderer):
