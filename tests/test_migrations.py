@@ -12,12 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from django.conf import settings
-from django.contrib.postgres.operations import (  # fmt: skip
-    AddConstraintNotValid,
-    AddIndexConcurrently,
-    RemoveIndexConcurrently,
-    ValidateConstraint,
-)
+from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
@@ -30,26 +25,23 @@ POSTGRESQL = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2] != "sqli
 
 # Made before the first release, when the tables had no rows.
 BASELINE = {"0001_task_table", "0002_idempotency_key", "0003_description_length"}
-HARMLESS = (
-    AddIndexConcurrently,
-    RemoveIndexConcurrently,
-    AddConstraintNotValid,
-    ValidateConstraint,
-    migrations.CreateModel,
-    migrations.AlterModelOptions,
-    migrations.AlterModelManagers,
-)
+HARMLESS = (migrations.CreateModel, migrations.AlterModelOptions, migrations.AlterModelManagers)
 
 
-def faults(operations: list[Operation], made: frozenset[str] = frozenset()) -> Iterator[str]:
+def faults(operations: list[Operation], atomic: bool, made: frozenset[str] = frozenset()) -> Iterator[str]:
     """What would lock a full table for long, or break the code that is still running. What is not known is refused."""
     for operation in operations:
         if isinstance(operation, migrations.CreateModel):
             made |= {operation.name_lower}
         if isinstance(operation, HARMLESS) or getattr(operation, "model_name_lower", None) in made:
             continue
-        if isinstance(operation, migrations.SeparateDatabaseAndState):
-            yield from faults(operation.database_operations, made)
+        if type(operation) in {migrations.AddIndex, migrations.RemoveIndex}:
+            if atomic:
+                yield f"{operation.describe()}: it locks the table; `atomic = False` makes it concurrent."
+        elif not atomic:
+            yield f"{operation.describe()}: on SQLite it may copy the table, and lose what is written meanwhile."
+        elif isinstance(operation, migrations.SeparateDatabaseAndState):
+            yield from faults(operation.database_operations, atomic, made)
         elif isinstance(operation, migrations.AddField):
             field = operation.field
             if not field.null and not field.has_db_default():
@@ -66,7 +58,7 @@ def test_no_migration_since_the_first_release_locks_a_full_table_or_breaks_the_r
     since = {
         name: one for (app, name), one in loader.disk_migrations.items() if app == "tasks" and name not in BASELINE
     }
-    assert [f"{name}: {fault}" for name, one in since.items() for fault in faults(one.operations)] == []
+    assert [f"{name}: {fault}" for name, one in since.items() for fault in faults(one.operations, one.atomic)] == []
 
 
 @pytest.mark.parametrize(
@@ -87,6 +79,7 @@ def test_no_migration_since_the_first_release_locks_a_full_table_or_breaks_the_r
         migrations.RenameModel("Task", "Todo"),
         migrations.DeleteModel("Task"),
         migrations.AlterModelTable("task", "todo"),
+        AddIndexConcurrently("task", models.Index(fields=["title"], name="titles")),  # It fails on SQLite.
         migrations.RunSQL("UPDATE tasks_task SET completed = false"),
         migrations.RunPython(migrations.RunPython.noop),
         migrations.SeparateDatabaseAndState([migrations.RunSQL("VACUUM FULL tasks_task")]),
@@ -94,7 +87,7 @@ def test_no_migration_since_the_first_release_locks_a_full_table_or_breaks_the_r
     ids=lambda operation: operation.describe(),
 )
 def test_what_locks_a_full_table_or_breaks_the_running_code_is_found(operation: Operation) -> None:
-    assert len(list(faults([operation]))) == 1
+    assert len(list(faults([operation], atomic=True))) == 1
 
 
 def test_what_neither_locks_nor_breaks_is_let_through() -> None:
@@ -105,12 +98,17 @@ def test_what_neither_locks_nor_breaks_is_let_through() -> None:
         migrations.AddIndex("note", index),
         migrations.AddField("task", "due_at", models.DateTimeField(null=True)),
         migrations.AddField("task", "priority", models.IntegerField(db_default=0)),
-        AddIndexConcurrently("task", index),
-        AddConstraintNotValid("task", models.CheckConstraint(condition=models.Q(id__gt=0), name="ids")),
-        ValidateConstraint("task", "ids"),
         migrations.SeparateDatabaseAndState([], [migrations.RemoveField("task", "completed")]),
     ]
-    assert list(faults(operations)) == []
+    assert list(faults(operations, atomic=True)) == []
+    indexes: list[Operation] = [migrations.AddIndex("task", index), migrations.RemoveIndex("task", "titles")]
+    assert list(faults(indexes, atomic=False)) == []
+
+
+def test_only_an_index_may_be_made_without_a_transaction() -> None:
+    """On SQLite Django copies the table for most other changes."""
+    due = migrations.AddField("task", "due_at", models.DateTimeField(null=True))
+    assert len(list(faults([due], atomic=False))) == 1
 
 
 # --- The code before a release, and the database after it ---------------------------------------------------------
@@ -146,6 +144,20 @@ def client_at_work(user: User) -> Iterator[set[int]]:
         thread.join()
 
 
+def next_release(folder: Path, changes: dict[str, str]) -> None:
+    """Copy the project into the folder and change its model there."""
+    for name in ("tasks", "todo_project"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("manage.py", ".env.example"):
+        shutil.copy(ROOT / name, folder / name)
+    models_file = folder / "tasks" / "models.py"
+    text = models_file.read_text()
+    for before, after in changes.items():
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    models_file.write_text(text)
+
+
 def run(folder: Path, database_url: str, *arguments: str) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
@@ -161,16 +173,9 @@ def run(folder: Path, database_url: str, *arguments: str) -> None:
 @pytest.mark.promise("P-110")
 def test_the_code_before_a_migration_serves_while_and_after_it_runs(tmp_path: Path) -> None:
     """A copy of the project, the next release, gets two columns; this code knows nothing of them."""
-    for name in ("tasks", "todo_project"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("manage.py", ".env.example"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    models_file = tmp_path / "tasks" / "models.py"
-    text = models_file.read_text()
     flag = "    completed = models.BooleanField(default=False)\n"
-    assert text.count(flag) == 1
     due, priority = "models.DateTimeField(null=True, blank=True)", "models.IntegerField(db_default=0)"
-    models_file.write_text(text.replace(flag, f"{flag}    due_at = {due}\n    priority = {priority}\n"))
+    next_release(tmp_path, {flag: f"{flag}    due_at = {due}\n    priority = {priority}\n"})
     with live() as service:
         database_url = service.variables["DATABASE_URL"]
         run(tmp_path, database_url, "makemigrations", "tasks", "--name", "next")
@@ -186,6 +191,54 @@ def test_the_code_before_a_migration_serves_while_and_after_it_runs(tmp_path: Pa
         with client_at_work(User(service)) as statuses:
             pass
         assert statuses == {200, 201, 204}
+
+
+@pytest.mark.promise("P-110")
+def test_an_index_is_made_while_somebody_writes(tmp_path: Path) -> None:
+    index = 'models.Index(fields=["user_id", "title", "id"], name="tasks_owner_title"),'
+    next_release(tmp_path, {"indexes = [": f"indexes = [{index}"})
+    with live() as service:
+        database_url = service.variables["DATABASE_URL"]
+        run(tmp_path, database_url, "makemigrations", "tasks", "--name", "next")
+        (migration,) = (tmp_path / "tasks" / "migrations").glob("*_next.py")
+        top = "class Migration(migrations.Migration):\n"
+        migration.write_text(migration.read_text().replace(top, f"{top}    atomic = False\n"))
+        with client_at_work(User(service)) as statuses, open_writer(database_url):
+            run(tmp_path, database_url, "migrate", "--noinput")
+        assert statuses == {200, 201, 204}
+        if POSTGRESQL:
+            with psycopg.connect(database_url) as connection:
+                valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'tasks_owner_title'::regclass"
+                assert connection.execute(valid).fetchone() == (True,)
+        run(tmp_path, database_url, "migrate", "tasks", "0003")
+        assert service.request("GET", "/readyz").status == 200
+
+
+@contextmanager
+def open_writer(database_url: str) -> Iterator[None]:
+    """Somebody whose transaction has written, and who ends it a second after an index is seen waiting for that.
+
+    SQLite has one writer at a time: there a migration waits for the end of the transaction like any other.
+    """
+    if not POSTGRESQL:
+        yield
+        return
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'"
+
+    def end() -> None:
+        with psycopg.connect(database_url, autocommit=True) as watcher:
+            while watcher.execute(waiting).fetchone() == (0,):
+                time.sleep(0.1)
+        time.sleep(1)
+        connection.rollback()
+
+    with psycopg.connect(database_url) as connection:
+        row = "INSERT INTO tasks_task (user_id, title, completed, created_at, updated_at) VALUES ('bob', 'Rent', false, now(), now())"
+        connection.execute(row)
+        ending = threading.Thread(target=end, daemon=True)
+        ending.start()
+        yield
+        assert not ending.is_alive(), "No index was made concurrently."
 
 
 APPLIED = "from django.db.migrations.recorder import MigrationRecorder as M; print(M.Migration.objects.last().name)"

@@ -23,6 +23,7 @@ from typing import Any
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base, schema
+from django.db.models import Index, Model
 from psycopg import errors
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus, TransactionStatus
@@ -206,10 +207,11 @@ watch = Watch()
 
 
 class SchemaEditor(schema.DatabaseSchemaEditor):
-    """Django's schema editor, which waits for a lock no longer than a second.
+    """Django's schema editor, which keeps no request waiting for long.
 
-    While a migration waits, for a long report or a backup, every other statement on the table queues up behind it. This
-    one gives up, has changed nothing, and can be run again.
+    A migration waits for a lock no longer than a second, because every other statement on the table queues up behind
+    it. If it gives up it has changed nothing, and can be run again. With `atomic = False` it makes and removes indexes
+    concurrently, by Django's plain operations: those that Django has for it fail on SQLite.
     """
 
     def __enter__(self) -> "SchemaEditor":
@@ -217,6 +219,12 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
         if self.atomic_migration:
             self.execute("SET LOCAL lock_timeout = '1s'")
         return self
+
+    def add_index(self, model: type[Model], index: Index, concurrently: bool = False) -> None:
+        super().add_index(model, index, concurrently or not self.atomic_migration)
+
+    def remove_index(self, model: type[Model], index: Index, concurrently: bool = False) -> None:
+        super().remove_index(model, index, concurrently or not self.atomic_migration)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
