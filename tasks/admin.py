@@ -17,7 +17,7 @@ from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import connection, transaction
-from django.db.models import CharField, Count, Max, Min, Q, QuerySet, TextField
+from django.db.models import CharField, Count, F, Max, Min, Q, QuerySet, TextField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.defaultfilters import linebreaksbr, pluralize
 from django.template.response import TemplateResponse
@@ -212,7 +212,7 @@ class TaskAdmin(admin.ModelAdmin):
         task = super().get_object(request, object_id, from_field)
         if task is not None and connection.in_atomic_block:
             # A form is about to be checked and saved, so the row is locked in the meantime.
-            return Task.objects.select_for_update().filter(pk=task.pk).first()
+            return Task.objects.select_for_update().filter(user_id=task.user_id, pk=task.pk).first()
         return task
 
     def get_readonly_fields(self, request: HttpRequest, obj: Task | None = None) -> list[str]:
@@ -291,11 +291,15 @@ class TaskAdmin(admin.ModelAdmin):
 
         written = last = 0
         while written < count:
+            following = tasks.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)
+            ids = list(following[: min(BATCH_SIZE, count - written)])
+            if not ids:
+                break
             with transaction.atomic():
-                following = tasks.filter(pk__gt=last).order_by("pk").select_for_update().only("pk")
-                batch = list(following[: min(BATCH_SIZE, count - written)])
-                if not batch:
-                    break
+                unchanged = tasks.filter(pk__in=ids)
+                # Locks them as FOR UPDATE does, which Citus refuses where they are on several nodes.
+                unchanged.update(updated_at=F("updated_at"))
+                batch = list(unchanged.order_by("pk").only("pk"))
                 LogEntry.objects.log_actions(
                     request.user.pk,  # type: ignore[arg-type]  # The admin only runs actions for users who are signed in.
                     batch,
@@ -303,7 +307,7 @@ class TaskAdmin(admin.ModelAdmin):
                     "" if done == "deleted" else [{"changed": {"fields": ["Completed"]}}],
                 )
                 write(Task.objects.filter(pk__in=[task.pk for task in batch]))
-            written, last = written + len(batch), batch[-1].pk
+            written, last = written + len(batch), ids[-1]
         said = f"{written} task{pluralize(written)} {done}."
         if written > 1:
             # One entry for the whole action, besides the entries for each task.

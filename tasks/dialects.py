@@ -19,6 +19,8 @@ class Dialect:
     # Later than the row's last write, even if the clock stands still or goes back.
     next_updated_at: str
     rfc3339: str
+    # The same in RETURNING, unless it gives a datetime in UTC, which the caller still has to format.
+    returned: str
     timestamp: str
     # One parameter for any number of times, so that there are few different statements to prepare.
     updated_at_among: str
@@ -29,12 +31,17 @@ class Dialect:
 
 # A time with microseconds as Django's SQLite backend stores it, for SQLite's GLOB.
 STORED = "????-??-?? ??:??:??." + "[0-9]" * 6
+# Text as Django stores it is rewritten by SQLite itself, any other by the function.
+SQLITE_RFC3339 = f"CASE WHEN {{0}} GLOB '{STORED}' THEN replace({{0}}, ' ', 'T') || 'Z' ELSE rfc3339({{0}}) END"
 
 DIALECTS = {
     "postgresql": Dialect(
         now="statement_timestamp()",
-        next_updated_at="GREATEST(statement_timestamp(), updated_at + interval '1 microsecond')",
+        # Without a time zone the sum is immutable, and so is what is returned: Citus writes columns in no other way.
+        next_updated_at="GREATEST(statement_timestamp(), "
+        "(updated_at AT TIME ZONE 'UTC' + interval '1 microsecond') AT TIME ZONE 'UTC')",
         rfc3339="to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+        returned="{} AT TIME ZONE 'UTC'",
         timestamp="CAST(%s AS timestamptz)",
         updated_at_among="updated_at = ANY(CAST(string_to_array(%s, ',') AS timestamptz[]))",
         contains='{} COLLATE "C" ~ %s',  # With this collation the server's locale has no effect.
@@ -44,8 +51,8 @@ DIALECTS = {
     "sqlite": Dialect(
         now="%s",
         next_updated_at="next_updated_at(updated_at)",
-        # Text as Django stores it is rewritten by SQLite itself, any other by the function.
-        rfc3339=f"CASE WHEN {{0}} GLOB '{STORED}' THEN replace({{0}}, ' ', 'T') || 'Z' ELSE rfc3339({{0}}) END",
+        rfc3339=SQLITE_RFC3339,
+        returned=SQLITE_RFC3339,
         timestamp="stored_timestamp(%s)",
         updated_at_among="updated_at_among(updated_at, %s)",
         contains="{} LIKE %s ESCAPE '\\'",

@@ -21,6 +21,7 @@ from tasks.models import Task, client_fields, with_defaults
 TaskRow = dict[str, Any]
 
 COLUMNS = ("id", *Task.CLIENT_FIELDS, "user_id", "created_at", "updated_at")
+TIMES = [field.name for field in Task._meta.concrete_fields if isinstance(field, DateTimeField)]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def page(
     direction = "DESC" if descending else "ASC"
     return _tasks(
         database,
-        f"SELECT {_columns(dialect)} FROM tasks_task WHERE {' AND '.join(where)} "
+        f"SELECT {_columns(dialect.rfc3339)} FROM tasks_task WHERE {' AND '.join(where)} "
         f"ORDER BY {key} {direction}, id {direction} LIMIT %s",
         [*parameters, limit],
     )
@@ -80,7 +81,7 @@ def page(
 def read(owner: str, task_id: int) -> TaskRow | None:
     """Return the owner's task with this id, or None."""
     database = connections[DEFAULT_DB_ALIAS]
-    columns = _columns(dialect_of(database))
+    columns = _columns(dialect_of(database).rfc3339)
     return _task(database, f"SELECT {columns} FROM tasks_task WHERE user_id = %s AND id = %s", [owner, task_id])
 
 
@@ -107,10 +108,10 @@ def create(owner: str, values: Mapping[str, Any], *, idempotency: Idempotency | 
     placeholders = ", ".join(["%s"] * len(columns))
     if dialect.now == "%s":
         parameters += [to_stored(datetime.now(UTC))] * 2
-    return _task(
+    return _written(
         database,
         f"INSERT INTO tasks_task ({', '.join(columns)}, created_at, updated_at) "
-        f"VALUES ({placeholders}, {dialect.now}, {dialect.now}) {conflict}RETURNING {_columns(dialect)}",
+        f"VALUES ({placeholders}, {dialect.now}, {dialect.now}) {conflict}RETURNING {_columns(dialect.returned)}",
         parameters,
     )
 
@@ -146,9 +147,9 @@ def _write(
     dialect = dialect_of(database)
     where, parameters = _where(owner, task_id, condition, dialect)
     assignments = [*assignments, f"updated_at = {dialect.next_updated_at}"]
-    return _task(
+    return _written(
         database,
-        f"UPDATE tasks_task SET {', '.join(assignments)} WHERE {where} RETURNING {_columns(dialect)}",
+        f"UPDATE tasks_task SET {', '.join(assignments)} WHERE {where} RETURNING {_columns(dialect.returned)}",
         [*values, *parameters],
     )
 
@@ -168,10 +169,9 @@ def _where(owner: str, task_id: int, condition: Condition | None, dialect: Diale
 
 
 @cache
-def _columns(dialect: Dialect) -> str:
-    """Return the SQL for COLUMNS, with times formatted as JSON has them."""
-    times = {field.name for field in Task._meta.concrete_fields if isinstance(field, DateTimeField)}
-    return ", ".join(dialect.rfc3339.format(name) if name in times else name for name in COLUMNS)
+def _columns(time: str) -> str:
+    """Return the SQL for COLUMNS, with each time in this expression."""
+    return ", ".join(time.format(name) if name in TIMES else name for name in COLUMNS)
 
 
 def _stored(values: Mapping[str, Any], database: BaseDatabaseWrapper) -> list[Any]:
@@ -194,6 +194,15 @@ def _tasks(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -
 def _task(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> TaskRow | None:
     tasks = _tasks(database, sql, parameters)
     return tasks[0] if tasks else None
+
+
+def _written(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> TaskRow | None:
+    """Return the task that a write returns."""
+    task = _task(database, sql, parameters)
+    for name in TIMES if task else ():
+        if isinstance(task[name], datetime):
+            task[name] = f"{task[name].isoformat(timespec='microseconds')}Z"
+    return task
 
 
 def _fetch_all(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

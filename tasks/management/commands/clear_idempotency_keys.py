@@ -8,6 +8,7 @@ from django.utils import timezone
 from tasks.models import Task
 
 PROMISED_HOURS = 24
+BATCH_SIZE = 1000
 
 
 class Command(BaseCommand):
@@ -30,9 +31,15 @@ class Command(BaseCommand):
             before = timezone.now() - timedelta(hours=options["hours"])
         except OverflowError:
             raise CommandError(f"{options['hours']} hours ago there was no time yet.") from None
-        cleared = Task.objects.filter(idempotency_key__isnull=False, created_at__lt=before).update(
-            idempotency_key=None,
-            idempotency_fingerprint=None,
-            updated_at=F("updated_at"),  # Clients see no change, so the entity tags must not change.
-        )
+        old = Task.objects.filter(idempotency_key__isnull=False, created_at__lt=before)
+        cleared, owner = 0, ""
+        # In small batches, so that users' own writes do not wait long for the locks.
+        while batch := list(old.filter(user_id__gte=owner).order_by("user_id")[:BATCH_SIZE].values_list("user_id", "pk")):
+            owners, ids = zip(*batch, strict=True)
+            owner = owners[-1]
+            cleared += Task.objects.filter(user_id__in=set(owners), pk__in=ids).update(
+                idempotency_key=None,
+                idempotency_fingerprint=None,
+                updated_at=F("updated_at"),  # Clients see no change, so the entity tags must not change.
+            )
         self.stdout.write(f"Cleared {cleared} key{'' if cleared == 1 else 's'}.")
