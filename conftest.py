@@ -2,16 +2,20 @@
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from model_bakery import baker
 
 from tasks.models import Task
+from tests import citus
 
 
 def sign(subject: Any, **claims: Any) -> str:
@@ -66,6 +70,18 @@ class Actor:
 
     def delete(self, path: str, **headers: str) -> Any:
         return self.request("DELETE", path, **headers)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The tests' database; where TEST_CITUS_URL names a cluster, it is spread over its workers by `distribute`."""
+    if not citus.URL:
+        yield
+        return
+    with citus.joined(citus.at(citus.URL, connection.settings_dict["NAME"])):
+        with django_db_blocker.unblock():
+            call_command("distribute", "--yes", "--shards", "4", verbosity=0)
+        yield
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ for line in (BASE_DIR / ".env.example").read_text().splitlines():
         os.environ[name] = ""
 
 os.environ.update(
-    DATABASE_URL=os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{tempfile.gettempdir()}/todo-tests.sqlite3",
+    DATABASE_URL=os.environ.get("TEST_CITUS_URL")
+    or os.environ.get("TEST_DATABASE_URL")
+    or f"sqlite:///{tempfile.gettempdir()}/todo-tests.sqlite3",
     PREPARED_STATEMENTS=os.environ.get("TEST_PREPARED_STATEMENTS", ""),
     STATEMENTS_BY_CURSOR=os.environ.get("TEST_STATEMENTS_BY_CURSOR", ""),
     BETTER_AUTH_SECRET="tests-only-aXq3v9Lr0PzT5mWc7YbKd2Hs",

@@ -32,9 +32,10 @@ class Command(BaseCommand):
         except OverflowError:
             raise CommandError(f"{options['hours']} hours ago there was no time yet.") from None
         old = Task.objects.filter(idempotency_key__isnull=False, created_at__lt=before)
+        found = old.order_by("user_id").values_list("user_id", "pk")
         cleared, owner = 0, ""
         # In small batches, so that users' own writes do not wait long for the locks.
-        while batch := list(old.filter(user_id__gte=owner).order_by("user_id")[:BATCH_SIZE].values_list("user_id", "pk")):
+        while batch := list(found.filter(user_id__gte=owner)[:BATCH_SIZE]):
             owners, ids = zip(*batch, strict=True)
             owner = owners[-1]
             cleared += Task.objects.filter(user_id__in=set(owners), pk__in=ids).update(
