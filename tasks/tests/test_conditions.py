@@ -30,6 +30,7 @@ FOREIGN += [
 ]
 MALFORMED = ["", " ", ",", "x", '"', '"x', 'x"', 'w/"x"', 'W/ "x"', '"a" "b"', '"a";"b"', '"a"b', '*, "a"', '"a", *']
 MALFORMED += ["**", '"a b"', '"a\x7f"', "20261123052541000000", "'a'", "W/*"]
+EARLIER = '"20200101000000000000"'  # A tag as tasks have it, of none of theirs.
 WRITES = ["put", "flip", "set", "delete"]
 
 
@@ -297,7 +298,19 @@ def test_an_empty_list_has_a_tag_too(db, alice: Actor) -> None:
 @pytest.mark.parametrize("how", WRITES)
 @pytest.mark.parametrize(
     "form",
-    ["{}", "W/{}", '"x", {}', '"x",W/{}', '{},W/"x"', " ,, {} ,\t", '"a,b",{},"20261305000000000000"', "*", " * "],
+    [
+        "{}",
+        "W/{}",
+        '"x", {}',
+        '"x",W/{}',
+        '{},W/"x"',
+        " ,, {} ,\t",
+        '"a,b",{},"20261305000000000000"',
+        f"{{}}, {EARLIER}",
+        f"{EARLIER}, {{}}",
+        "*",
+        " * ",
+    ],
 )
 def test_a_write_of_the_state_that_was_read_happens_in_one_query(alice: Actor, milk: Task, how: str, form: str) -> None:
     before, header = rows(), form.replace("{}", tag_of(alice, milk))
@@ -368,7 +381,8 @@ def test_eight_kilobytes_of_tags_are_read_at_once(alice: Actor, milk: Task, name
 @pytest.mark.parametrize("how", WRITES)
 def test_if_none_match_refuses_to_write_a_state_that_is_named(alice: Actor, milk: Task, how: str) -> None:
     before, tag = rows(), tag_of(alice, milk)
-    for header in (tag, f"W/{tag}", f'"x", {tag}', "*", " * ", *MALFORMED):
+    lists = [f'"x", {tag}', f"{tag}, {EARLIER}", f"{EARLIER}, {tag}"]
+    for header in (tag, f"W/{tag}", *lists, "*", " * ", *MALFORMED):
         with CaptureQueriesContext(connection) as queries:
             response = write(alice, milk.pk, how, If_None_Match=header)
         assert len(queries) <= 2

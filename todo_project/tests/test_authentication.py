@@ -115,6 +115,12 @@ def test_token_with_anything_behind_it_is_refused(after: str) -> None:
     token_refused(sign("alice") + after)
 
 
+@pytest.mark.parametrize("blank", [" ", "\t", "  "])
+def test_token_with_a_blank_inside_is_refused(blank: str) -> None:
+    token = sign("alice")
+    token_refused(token[:40] + blank + token[40:])
+
+
 @pytest.mark.parametrize("token", ["t\xf6ken", "\xff\xfe", "\x80.\x81.\x82", "\U0001f600"])
 def test_bytes_beyond_ascii_are_401_and_not_500(token: str) -> None:
     raw = token.encode().decode("latin-1")  # As a server hands header bytes to Django.

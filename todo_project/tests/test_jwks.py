@@ -284,6 +284,12 @@ def test_cached_keys_go_on_and_unknown_ones_are_503_in_time(server: KeyServer, m
     assert server.fetched == fetched  # It asks nobody, and so waits for nothing.
 
 
+@pytest.mark.parametrize(("beyond", "check"), [(0, assert_taken), (1, assert_unavailable)])
+def test_an_answer_has_256_kib_at_most(server: KeyServer, beyond: int, check) -> None:
+    server.answer = answer_bytes(json.dumps({"keys": [entry()]}).encode().ljust(256 * 1024 + beyond))
+    check(signed())
+
+
 def test_server_that_hangs_costs_three_seconds_at_most(server: KeyServer) -> None:
     server.answer = hang
     started = time.monotonic()
