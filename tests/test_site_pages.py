@@ -51,6 +51,7 @@ class Looker:
 
     def look(self, name: str) -> None:
         page = self.page
+        page.wait_for_load_state()
         shot(page, f"site-{name}-{self.name}")
         assert page.evaluate("document.documentElement.lang")
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
@@ -213,6 +214,25 @@ def test_the_documentation_keeps_the_token_in_the_tab_until_it_ends(page: Page, 
     page.reload()
     expect(page.locator(".btn.authorize.unlocked")).to_be_visible()
     assert page.evaluate("sessionStorage.length + localStorage.length") == 0
+
+
+@pytest.mark.promise("P-100")
+@pytest.mark.promise("P-104")
+@pytest.mark.parametrize("tasks", [False, True])
+def test_signing_out_anywhere_removes_what_the_tab_keeps(page: Page, user: User, tasks: bool) -> None:
+    page.goto(f"/login?next={quote(path(user))}")
+    sign_in(page, user.token)
+    page.locator("#fields [name=title]").fill("Typed")
+    page.goto("/docs")
+    authorize(page, user.token)
+    page.evaluate("sessionStorage.setItem('of the frontend on the same origin', 'kept')")
+    page.goto(path(user) if tasks else "/")
+    assert page.evaluate("sessionStorage.length") == 3
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    assert page.evaluate("Object.keys(sessionStorage)") == ["of the frontend on the same origin"]
+    page.goto("/docs")
+    expect(page.locator(".btn.authorize.unlocked")).to_be_visible()
 
 
 # --- The admin ------------------------------------------------------------------------------------------------

@@ -147,7 +147,6 @@ let last; // Requests are sent one after another, so that a late response cannot
 
 document.addEventListener("submit", async (event) => {
   const form = event.target;
-  if (form.action.endsWith("/logout")) sessionStorage.removeItem(KEPT);
   if (!form.dataset.method) return;
   event.preventDefault();
   if (form.dataset.ask && !confirm(form.dataset.ask)) return;
