@@ -44,7 +44,8 @@ def create(user: User, title: str, **members: object) -> dict[str, object]:
 
 def sign_in(page: Page, token: str) -> None:
     page.get_by_label("Your token").fill(token)
-    page.get_by_role("button", name="Sign in").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Sign in").click()
 
 
 def test_sign_in_leads_back_to_the_page_that_was_asked_for(page: Page, user: User) -> None:
@@ -61,9 +62,9 @@ def test_sign_in_leads_back_to_the_page_that_was_asked_for(page: Page, user: Use
 def test_a_sign_in_ends_with_its_token(page: Page, user: User) -> None:
     now = int(time.time())
     page.goto(path(user))
-    sign_in(page, sign(user.subject, iat=now - 60, exp=now + 4))
+    sign_in(page, sign(user.subject, iat=now - 60, exp=now + 10))
     expect(page.get_by_role("heading", name="Tasks")).to_be_visible()
-    page.wait_for_timeout(max(0.0, now + 5.5 - time.time()) * 1000)
+    page.wait_for_timeout(max(0.0, now + 11.5 - time.time()) * 1000)
     page.goto(path(user))
     assert urlsplit(page.url).path == "/login"
     assert page.context.cookies() == [
@@ -113,7 +114,8 @@ def sign_in_operator(page: Page, operator: str, address: str = "/admin/tasks/tas
     assert urlsplit(page.url).path == "/admin/login/"
     page.get_by_label("Username").fill(operator)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Log in").click()
 
 
 def test_an_operator_uses_the_admin(page: Page, user: User, operator: str) -> None:
@@ -143,6 +145,7 @@ def test_an_operator_uses_the_admin(page: Page, user: User, operator: str) -> No
         ("Complete the selected tasks", "3 tasks completed.", True),
         ("Reopen the selected tasks", "3 tasks reopened.", False),
     ]:
+        page.wait_for_load_state()  # Then its script is there.
         page.locator("#action-toggle").check()
         page.get_by_label("Action:").select_option(label=action)
         page.get_by_role("button", name="Go", exact=True).click()
@@ -243,6 +246,7 @@ def test_the_admins_form_loses_nothing_that_a_user_wrote_meanwhile(page: Page, u
     user.request("PUT", address, {"title": "Theirs", "description": "Newest"})
     page.go_back()
     save.click()
+    expect(page.locator(".messagelist, .errorlist").first).to_be_visible()
     assert listed(user)[0]["description"] == "Newest"
 
 
