@@ -1,7 +1,10 @@
 """The tasks as a person meets them in a browser: with a mouse, with the keyboard alone, on a phone, in the dark."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
@@ -11,8 +14,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from conftest import sign
 from tests.chromium import shot
-from tests.live import Live, User
+from tests.live import Live, User, live
 from tests.test_browser import SCRIPT, create, listed, path, sign_in
+from tests.test_wrong_database import allow_connections, run_sql
 from todo_project.authentication import SIGN_IN_COOKIE
 
 pytestmark = pytest.mark.browser
@@ -146,6 +150,61 @@ def test_every_page_in_every_state_is_accessible_and_fits(page: Page, user: User
         create(user, f"Task {number}", completed=number % 3 == 0)
     page.goto(path(user))
     look_at("many")
+
+
+@pytest.mark.promise("P-90")
+@pytest.mark.promise("P-102")
+def test_a_page_without_its_database_says_so_and_what_was_typed_is_saved_afterwards(browser: Browser) -> None:
+    """The database is away, which is 503, and then lacks a column that it should have, which is 500."""
+    with live() as service, ExitStack() as stack:
+        database, user = service.variables["DATABASE_URL"], User(service)
+        opened: list[tuple[str, int, Page, str]] = []
+        for scheme, width in product(("light", "dark"), (1280, 390)):
+            size = {"width": width, "height": 844}
+            context = browser.new_context(base_url=service.url, color_scheme=scheme, viewport=size)  # type: ignore[arg-type]
+            stack.callback(context.close)
+            page = context.new_page()
+            one = open_task(page, user, create(user, f"{scheme} {width}"))
+            page.locator("#fields [name=description]").fill("Typed")
+            opened.append((scheme, width, page, one))
+
+        @contextmanager
+        def stopped() -> Iterator[None]:
+            service.stop()
+            yield
+            service.start()
+
+        def press_and_load(status: int, said: str) -> None:
+            for scheme, width, page, one in opened:
+                page.get_by_role("button", name="Save").click()
+                expect(page.get_by_role("alert")).to_contain_text(said)
+                look(page, f"{status}-saved", scheme, width)
+                for name, address in [("list", path(user)), ("task", one)]:
+                    other = page.context.new_page()
+                    answer = other.goto(address)
+                    assert answer is not None and answer.status == status
+                    expect(other.get_by_role("heading")).to_contain_text(str(status))
+                    expect(
+                        other.get_by_role("link", name="Try again" if status == 503 else "Start page")
+                    ).to_be_visible()
+                    look(other, f"{status}-{name}", scheme, width)
+                    other.close()
+
+        with stopped():
+            allow_connections(database, False)
+        press_and_load(503, "503 Service Unavailable: The database cannot answer just now. Try again.")
+        with stopped():
+            allow_connections(database, True)
+            run_sql(database, "ALTER TABLE tasks_task RENAME COLUMN description TO notes")
+        press_and_load(
+            500, "500 Internal Server Error: Something went wrong on our side. The request id tells the operators"
+        )
+        with stopped():
+            run_sql(database, "ALTER TABLE tasks_task RENAME COLUMN notes TO description")
+        for _, _, page, _ in opened:
+            page.get_by_role("button", name="Save").click()
+            expect(page.get_by_role("status")).to_contain_text("The task was saved.")
+        assert [task["description"] for task in listed(user)] == ["Typed"] * 4
 
 
 @pytest.mark.promise("P-48")

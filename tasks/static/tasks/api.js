@@ -137,10 +137,10 @@ async function send(form) {
   // If the key was used up, the response has a new one.
   const key = again?.elements["Idempotency-Key"];
   if (key) form.elements["Idempotency-Key"].value = key.value;
-  const detail = page.querySelector(".problem") ?? page.querySelector("h1 + p");
+  const detail = page.querySelector(".problem");
   const status = detail?.dataset.status ?? page.querySelector("h1")?.textContent ?? `${answer.status} ${page.title}`;
   say(form, status, ...(detail ? [": ", ...detail.childNodes] : []));
-  if (answer.status === 401) document.getElementById("problem").append(" What you typed is kept in this tab until then.");
+  if (answer.status === 401) document.querySelector("#problem a")?.after(". What you typed is kept in this tab until then.");
 }
 
 let last; // Requests are sent one after another, so that a late response cannot show a list from before a later write.
