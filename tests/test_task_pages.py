@@ -10,10 +10,10 @@ from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from conftest import sign
-from tests.chromium import shot
+from tests.chromium import let_go, shot
 from tests.live import Live, User, live
 from tests.test_browser import SCRIPT, create, listed, path, sign_in
 from tests.test_wrong_database import allow_connections, run_sql
@@ -824,6 +824,116 @@ def test_what_was_typed_is_back_until_it_is_discarded(page: Page, user: User) ->
     page.reload()
     expect(title).to_have_value("Almond milk")
     assert listed(user)[0]["title"] == "Almond milk"
+
+
+@pytest.mark.promise("P-100")
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("new", [False, True])
+def test_what_is_typed_while_a_form_is_on_its_way_is_kept(
+    page: Page, user: User, raw: bool, new: bool, refused: bool
+) -> None:
+    address = path(user) if new else f"{path(user)}/{create(user, 'Milk')['id']}"
+    enter(page, user, address.removeprefix(path(user)))
+    form = page.locator("#raw" if raw else "#fields")
+    field = form.locator("[name=_content]" if raw else "[name=title]")
+    title = " " if refused else "Bread"
+    first, second = (f'{{"title": "{one}"}}' if raw else one for one in (title, "Butter"))
+    if raw:
+        open_raw_data(page)
+    waiting: list[Route] = []
+    page.route(lambda url: urlsplit(url).path == urlsplit(page.url).path, lambda route: waiting.append(route))
+    field.fill(first)
+    form.locator("button").first.click()
+    field.fill(second)
+    field.press("ArrowLeft")
+    let_go(page, waiting)
+    page.unroute_all()
+    expect(page.get_by_role("alert" if refused else "status").first).not_to_be_empty()
+    expect(field).to_have_value(second)
+    expect(field).to_be_focused()
+    assert field.evaluate("element => element.selectionStart") == len(second) - 1
+    page.reload()
+    expect(field).to_have_value(second)
+    assert [task["title"] for task in listed(user)][:1] == (["Bread"] if not refused else [] if new else ["Milk"])
+    form.locator("button").first.click()
+    expect(page.get_by_role("status")).to_be_visible()
+    expect(field).not_to_have_value(second) if new else None
+    titles = ["Butter"] + ["Bread"] * (new and not refused)
+    assert [task["title"] for task in listed(user)] == titles
+
+
+@pytest.mark.promise("P-100")
+def test_what_is_typed_elsewhere_while_a_button_is_at_work_is_kept(page: Page, user: User) -> None:
+    create(user, "Milk")
+    enter(page, user)
+    title, search = page.locator("#fields [name=title]"), page.get_by_role("searchbox")
+    waiting: list[Route] = []
+    for field, button in [(title, "Complete “Milk”"), (search, "Reopen “Milk”")]:
+        page.route("**/complete*", lambda route: waiting.append(route), times=1)
+        page.get_by_role("button", name=button).click()
+        field.press_sequentially("Brea")
+        let_go(page, waiting)
+        expect(page.get_by_role("status")).to_be_visible()
+        # A blank that is typed on must not press the button.
+        page.keyboard.type("d and")
+        expect(field).to_have_value("Bread and")
+    expect(title).to_have_value("Bread and")
+
+    # Two buttons: what was pressed second is sent as it was when it was pressed.
+    page.route("**/complete*", lambda route: waiting.append(route), times=1)
+    page.get_by_role("button", name="Complete “Milk”").click()
+    title.press("Enter")
+    title.fill("Butter")
+    let_go(page, waiting)
+    expect(page.get_by_role("link", name="Bread and")).to_be_visible()
+    expect(title).to_have_value("Butter")
+    assert [task["title"] for task in listed(user)] == ["Bread and", "Milk"]
+    assert search.input_value() == "Bread and"
+
+    # What was typed into a task that is deleted is nothing for the next one.
+    page.get_by_role("link", name="Milk").click()
+    title.fill("Oat milk")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("status")).to_have_text("The task was deleted.")
+    expect(title).to_have_value("Butter")
+    search.fill("Bread and")
+
+    # A filter takes the search that was typed along.
+    page.get_by_role("link", name="Completed").click()
+    expect(page.locator(".tasks a")).to_have_count(0)
+    expect(search).to_have_value("Bread and")
+    expect(title).to_have_value("Butter")
+
+
+@pytest.mark.promise("P-100")
+def test_a_form_that_is_as_it_was_is_not_said_to_be_back(page: Page, user: User) -> None:
+    enter(page, user)
+    form = page.locator("#fields")
+    title = form.locator("[name=title]")
+
+    def assert_nothing_is_back() -> None:
+        page.reload()
+        expect(page.get_by_role("button", name="Add")).to_be_enabled()
+        expect(page.get_by_text("What you typed here before is back.").first).to_be_hidden()
+
+    title.fill("Milk")
+    title.fill("")
+    assert_nothing_is_back()
+    title.press("Enter")
+    expect(form.locator(".field-error")).to_be_visible()
+    assert_nothing_is_back()
+
+    # What was refused is not stored, so that it stays when a change to it is taken back.
+    title.fill("x" * 201)
+    title.press("Enter")
+    expect(form.locator(".field-error")).to_be_visible()
+    title.press("End")
+    title.press("y")
+    title.press("Backspace")
+    page.reload()
+    expect(title).to_have_value("x" * 201)
 
 
 @pytest.mark.promise("P-101")

@@ -23,8 +23,10 @@ function keep(form, fields) {
 }
 
 const fieldsOf = (form) => [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
-const isAsShown = (field) =>
-  field.type === "checkbox" ? field.checked === field.defaultChecked : field.value === field.defaultValue;
+const valueName = (field) => (field.type === "checkbox" ? "checked" : "value");
+const valueOf = (field) => field[valueName(field)];
+const shownValue = (field) => (field.type === "checkbox" ? field.defaultChecked : (field.defaultValue ?? field.value));
+const isAsShown = (field) => valueOf(field) === shownValue(field);
 
 function restore(form) {
   const fields = kept()[`${location.pathname} ${form.id}`];
@@ -68,6 +70,15 @@ function announce(message) {
 }
 
 function show(page, url, form, ok) {
+  // What was typed since the form was sent, or is in another form, goes on to the new page with the cursor.
+  const { activeElement: active } = document;
+  const typed = [...document.querySelectorAll(":is(#fields, #raw, #search) [name]:not([hidden] *)")].filter(
+    (field) => valueOf(field) !== (field.sent ?? shownValue(field)),
+  );
+  const successor = ({ form, name }) => {
+    const now = document.getElementById(form?.id);
+    return now?.dataset.method === form?.dataset.method && now?.elements[name];
+  };
   const developers = page.querySelector(".developers");
   if (developers) developers.open = document.querySelector(".developers").open;
   document.body.replaceWith(page.body);
@@ -75,13 +86,20 @@ function show(page, url, form, ok) {
   history.replaceState(null, "", url);
   ready(form.id);
   const again = document.getElementById(form.id);
+  for (const field of typed) if (successor(field)) successor(field)[valueName(field)] = valueOf(field);
+  if (again && typed.some((field) => field.form.id === form.id)) keep(again, fieldsOf(again));
   const message = document.querySelector("main [role=alert], main [role=status]");
   const invalid = document.querySelector("[aria-invalid]");
   const next = again?.querySelector(form.dataset.method === "POST" ? "[name=title], [name=_content]" : "button");
-  if (ok && next) {
-    if (message) announce(message);
-    next.focus({ preventScroll: true });
-  } else (invalid ?? message ?? next)?.focus();
+  const goesOn = successor(active) && (typed.includes(active) || active.form.id !== form.id);
+  if (message && (goesOn || (ok && next))) announce(message);
+  if (goesOn) {
+    successor(active).focus({ preventScroll: true });
+    if (active.selectionStart !== null) successor(active).setSelectionRange(active.selectionStart, active.selectionEnd);
+    return again;
+  }
+  if (ok && next) next.focus({ preventScroll: true });
+  else (invalid ?? message ?? next)?.focus();
   if (form.dataset.method !== "PATCH") scrollTo(0, 0);
   return again;
 }
@@ -96,18 +114,20 @@ function say(form, ...said) {
   problem.scrollIntoView({ block: "nearest" });
 }
 
-async function send(form) {
+async function send(form, fields) {
   const { method } = form.dataset;
   const { csrf } = document.body.dataset;
   const headers = { Accept: "text/html", "X-CSRFToken": csrf };
-  const fields = new FormData(form);
   for (const name of ["If-Match", "Idempotency-Key"]) {
     if (fields.has(name)) headers[name] = fields.get(name);
     fields.delete(name);
   }
-  const raw = form.elements._content?.value;
-  if (raw !== undefined) headers["Content-Type"] = "application/json";
+  const raw = fields.get("_content");
+  if (raw !== null) headers["Content-Type"] = "application/json";
   const body = raw ?? ([...fields].length ? fields : undefined);
+
+  // The page may have been shown anew since the button was pressed.
+  for (const field of document.getElementById(form.id)?.elements ?? []) field.sent = form.elements[field.name]?.sent;
 
   let answer, text;
   try {
@@ -128,10 +148,13 @@ async function send(form) {
     return;
   }
   const again = page.getElementById(form.id);
-  if (answer.status === 412 || (answer.status === 422 && raw === undefined && again)) {
+  if (answer.status === 412 || (answer.status === 422 && raw === null && again)) {
+    if (raw !== null && again) again.elements._content.value = raw;
     const shown = show(page, location.href, form, false);
-    if (raw !== undefined && shown) shown.elements._content.value = raw;
-    if (shown) keep(shown, fieldsOf(shown));
+    if (shown?.matches("#fields, #raw")) {
+      shown.dataset.refused = "";
+      keep(shown, fieldsOf(shown));
+    }
     return;
   }
   // If the key was used up, the response has a new one.
@@ -152,20 +175,32 @@ document.addEventListener("submit", async (event) => {
   if (form.dataset.ask && !confirm(form.dataset.ask)) return;
   const button = form.querySelector("button");
   button.disabled = true; // A second press must not send the form again.
-  last = Promise.allSettled([last]).then(() => send(form));
+  const fields = new FormData(form);
+  for (const field of form.elements) field.sent = valueOf(field);
+  last = Promise.allSettled([last]).then(() => send(form, fields));
   await last;
   button.disabled = false;
   if (button.isConnected && document.activeElement === document.body) button.focus({ preventScroll: true });
 });
 
 document.addEventListener("input", ({ target: { form } }) => {
-  if (form?.matches("#fields, #raw")) keep(form, [...form.elements].every(isAsShown) ? undefined : fieldsOf(form));
+  if (!form?.matches("#fields, #raw")) return;
+  const saved = !("refused" in form.dataset) && [...form.elements].every(isAsShown);
+  keep(form, saved ? undefined : fieldsOf(form));
 });
 
 document.addEventListener("click", ({ target }) => {
-  if (!target.matches(".restored button")) return;
-  keep(target.form, undefined);
-  location.reload();
+  if (target.matches(".restored button")) {
+    keep(target.form, undefined);
+    location.reload();
+  } else if (target.matches(".filters li a")) {
+    // A search that was typed is sent with the filter.
+    const { search } = document.querySelector("#search").elements;
+    if (isAsShown(search)) return;
+    const address = new URL(target.href);
+    address.searchParams.set("search", search.value);
+    target.href = address;
+  }
 });
 
 ready();
