@@ -936,6 +936,34 @@ def test_a_form_that_is_as_it_was_is_not_said_to_be_back(page: Page, user: User)
     expect(title).to_have_value("x" * 201)
 
 
+@pytest.mark.promise("P-89")
+def test_a_slow_double_click_presses_once(page: Page, user: User) -> None:
+    """The answer to the first click is there before the second, and something else has come to its place."""
+    for title in ("Milk", "Bread", "Butter"):
+        create(user, title)
+    enter(page, user, "?completed=false&ordering=title")
+
+    def double_click(button: Locator, shown: Locator) -> None:
+        button.hover()
+        for count in (1, 2):
+            page.mouse.down(click_count=count)
+            page.mouse.up(click_count=count)
+            expect(shown).to_be_visible()
+
+    # The message of an earlier write is there already, so that nothing moves.
+    page.get_by_role("button", name="Complete “Bread”").click()
+    expect(page.locator(".tasks li")).to_have_count(2)
+    double_click(page.get_by_role("button", name="Complete “Butter”"), page.locator(".tasks li:only-child"))
+    expect(page.get_by_role("button", name="Complete “Milk”")).to_be_enabled()
+    assert {task["title"]: task["completed"] for task in listed(user)} == {"Milk": False, "Bread": True, "Butter": True}
+    page.locator("#fields [name=title]").fill("Jam")
+    double_click(page.get_by_role("button", name="Add"), page.get_by_role("link", name="Jam"))
+    page.get_by_role("button", name="Complete “Milk”").click()
+    expect(page.get_by_role("button", name="Reopen “Milk”")).to_be_visible()
+    expect(page.locator(".tasks a")).to_have_text(["Jam", "Butter", "Bread", "Milk"])
+    expect(page.locator(".field-error")).to_have_count(0)
+
+
 @pytest.mark.promise("P-101")
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York"])
 def test_the_header_says_until_when_the_sign_in_lasts(browser: Browser, live: Live, user: User, zone: str) -> None:

@@ -189,8 +189,11 @@ document.addEventListener("input", ({ target: { form } }) => {
   keep(form, saved ? undefined : fieldsOf(form));
 });
 
-document.addEventListener("click", ({ target }) => {
-  if (target.matches(".restored button")) {
+document.addEventListener("click", (event) => {
+  const { target } = event;
+  // The second click of a double click must not press a button that has come to its place since the first.
+  if (event.detail > 1 && target.closest("main button")) event.preventDefault();
+  else if (target.matches(".restored button")) {
     keep(target.form, undefined);
     location.reload();
   } else if (target.matches(".filters li a")) {
