@@ -964,6 +964,23 @@ def test_a_slow_double_click_presses_once(page: Page, user: User) -> None:
     expect(page.locator(".field-error")).to_have_count(0)
 
 
+@pytest.mark.promise("P-90")
+def test_going_back_shows_the_tasks_as_they_are_now(page: Page, user: User) -> None:
+    create(user, "Milk")
+    enter(page, user)
+    page.locator("#fields [name=title]").fill("Typed")
+    page.get_by_role("link", name="Milk").click()
+    page.get_by_role("button", name="Complete").click()
+    expect(page.get_by_role("status")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("button", name="Reopen “Milk”")).to_be_enabled()
+    expect(page.locator("#fields [name=title]")).to_have_value("Typed")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_label("Your token")).to_be_visible()
+
+
 @pytest.mark.promise("P-101")
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York"])
 def test_the_header_says_until_when_the_sign_in_lasts(browser: Browser, live: Live, user: User, zone: str) -> None:

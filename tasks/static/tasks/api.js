@@ -206,4 +206,10 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// A page that is gone back to must not show what was before a later write, or to somebody who has signed out.
+addEventListener("pageshow", ({ persisted }) => {
+  const [{ type }] = performance.getEntriesByType("navigation");
+  if ((persisted || type === "back_forward") && navigator.onLine) location.reload();
+});
+
 ready();
