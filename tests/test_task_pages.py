@@ -898,12 +898,24 @@ def test_what_is_typed_elsewhere_while_a_button_is_at_work_is_kept(page: Page, u
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("status")).to_have_text("The task was deleted.")
     expect(title).to_have_value("Butter")
-    search.fill("Bread and")
 
-    # A filter takes the search that was typed along.
-    page.get_by_role("link", name="Completed").click()
-    expect(page.locator(".tasks a")).to_have_count(0)
+    # A search is kept until it is sent, also by a filter, or cleared.
     expect(search).to_have_value("Bread and")
+    page.get_by_role("link", name="Bread and").click()
+    page.go_back()
+    expect(search).to_have_value("Bread and")
+    page.get_by_role("link", name="Completed").click()
+    page.wait_for_url("**?completed=true&search=Bread+and")
+    expect(search).to_have_value("Bread and")
+    expect(page.locator(".tasks a")).to_have_count(0)
+    page.get_by_role("link", name="Clear", exact=True).click()
+    page.wait_for_url("**?completed=true")
+    expect(search).to_have_value("")
+    search.fill("Bread")
+    search.press("Enter")
+    page.wait_for_url("**search=Bread")
+    page.goto(path(user))
+    expect(search).to_have_value("")
     expect(title).to_have_value("Butter")
 
 

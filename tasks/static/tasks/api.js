@@ -3,6 +3,7 @@
 
 // Typed text is kept in this tab only, for the user who typed it: {user, forms: {"<path> <form>": [[name, value]]}}.
 const KEPT = "todo.typed";
+const TYPED = "#fields, #raw, #search"; // The forms that people type into.
 
 function kept() {
   try {
@@ -22,7 +23,9 @@ function keep(form, fields) {
   } catch {} // The tab may keep nothing, or no more.
 }
 
-const fieldsOf = (form) => [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
+// The filters of a search are those of the page.
+const fieldsOf = (form) =>
+  [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken" && (form.id !== "search" || name === "search"));
 const valueName = (field) => (field.type === "checkbox" ? "checked" : "value");
 const valueOf = (field) => field[valueName(field)];
 const shownValue = (field) => (field.type === "checkbox" ? field.defaultChecked : (field.defaultValue ?? field.value));
@@ -46,12 +49,12 @@ function restore(form) {
   }
   if ([...form.elements].every(isAsShown)) return; // The form is as the page shows it.
   form.closest("details")?.setAttribute("open", "");
-  form.querySelector(".restored").hidden = false;
+  form.querySelector(".restored")?.removeAttribute("hidden");
 }
 
 function ready(sent) {
   document.querySelectorAll("button[disabled]").forEach((button) => (button.disabled = false));
-  document.querySelectorAll("#fields, #raw").forEach((form) => form.id === sent || restore(form));
+  document.querySelectorAll(TYPED).forEach((form) => form.id === sent || restore(form));
   for (const time of document.querySelectorAll("time")) {
     const at = new Date(time.dateTime);
     const today = at.toDateString() === new Date().toDateString();
@@ -72,7 +75,7 @@ function announce(message) {
 function show(page, url, form, ok) {
   // What was typed since the form was sent, or is in another form, goes on to the new page with the cursor.
   const { activeElement: active } = document;
-  const typed = [...document.querySelectorAll(":is(#fields, #raw, #search) [name]:not([hidden] *)")].filter(
+  const typed = [...document.querySelectorAll(`:is(${TYPED}) [name]:not([hidden] *)`)].filter(
     (field) => valueOf(field) !== (field.sent ?? shownValue(field)),
   );
   const successor = ({ form, name }) => {
@@ -170,6 +173,7 @@ let last; // Requests are sent one after another, so that a late response cannot
 
 document.addEventListener("submit", async (event) => {
   const form = event.target;
+  if (form.id === "search") keep(form, undefined);
   if (!form.dataset.method) return;
   event.preventDefault();
   if (form.dataset.ask && !confirm(form.dataset.ask)) return;
@@ -184,7 +188,7 @@ document.addEventListener("submit", async (event) => {
 });
 
 document.addEventListener("input", ({ target: { form } }) => {
-  if (!form?.matches("#fields, #raw")) return;
+  if (!form?.matches(TYPED)) return;
   const saved = !("refused" in form.dataset) && [...form.elements].every(isAsShown);
   keep(form, saved ? undefined : fieldsOf(form));
 });
@@ -196,12 +200,13 @@ document.addEventListener("click", (event) => {
   else if (target.matches(".restored button")) {
     keep(target.form, undefined);
     location.reload();
-  } else if (target.matches(".filters li a")) {
+  } else if (target.matches(".filters a, .empty a")) {
+    const form = document.querySelector("#search");
+    keep(form, undefined);
+    if (!target.closest("li") || isAsShown(form.elements.search)) return;
     // A search that was typed is sent with the filter.
-    const { search } = document.querySelector("#search").elements;
-    if (isAsShown(search)) return;
     const address = new URL(target.href);
-    address.searchParams.set("search", search.value);
+    address.searchParams.set("search", form.elements.search.value);
     target.href = address;
   }
 });
