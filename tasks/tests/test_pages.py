@@ -214,6 +214,24 @@ def test_stale_raw_data_is_shown_beside_what_is_stored(person: Person, alice: Ac
     assert re.search("Stored now.*Yours.*Title.*>Oat milk<.*>Soy milk<", refused.content.decode(), re.S)
 
 
+def test_raw_data_that_is_refused_stands_in_the_form_as_it_was_sent(person: Person, milk: Task) -> None:
+    before, path = rows(), f"{person.tasks}/{milk.pk}"
+    sent = {"title": "", "description": "Three litres"}
+    refused = person.client.put(path, sent, "application/json", headers={"X-CSRFToken": person.csrf})
+    assert refused.status_code == 422
+    assert rows() == before
+    form = FormReader(refused.content.decode()).forms["PUT"]
+    assert {name: form[name] for name in sent} == sent
+
+
+def test_a_form_is_read_as_one_whatever_answer_it_asks_for(person: Person) -> None:
+    task = Task.objects.create(user_id="alice", title="two\r\nlines")
+    path = f"{person.tasks}/{task.pk}"
+    form = {**person.forms(path)["PUT"], "description": "two\r\nlines"}
+    assert person.send("PUT", path, form, Accept="application/json").status_code == 200
+    assert (only().title, only().description) == ("two\r\nlines", "two\nlines")
+
+
 @pytest.mark.promise("P-88")
 def test_a_stale_page_deletes_nothing_and_asks_again(person: Person, alice: Actor, milk: Task) -> None:
     path = f"{person.tasks}/{milk.pk}"

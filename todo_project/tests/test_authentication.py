@@ -641,6 +641,13 @@ def test_base64url_has_one_spelling(part: int) -> None:
     token_refused(f"{head}.{signature[:-1]}{alphabet[alphabet.index(signature[-1]) + 1]}")
 
 
+@pytest.mark.parametrize("ours, other", ["-+", "_/"])
+def test_base64_of_the_other_alphabet_is_refused(ours: str, other: str) -> None:
+    token = next(one for number in range(1000) if ours in (one := sign("alice", jti=number)).rpartition(".")[2])
+    accepted(token)
+    token_refused(token.replace(ours, other))
+
+
 def test_header_member_that_is_there_twice_is_refused() -> None:
     token_refused(forged(b'{"alg": "none", "alg": "HS256"}', claims_of(), TESTS_SECRET))
 
