@@ -72,6 +72,16 @@ def test_updated_at_moves_with_every_write_and_created_at_never(alice: Actor, mi
         was = task
 
 
+def test_updated_at_is_the_time_of_the_write(alice: Actor, milk: Task) -> None:
+    Task.objects.filter(pk=milk.pk).update(updated_at=timezone.now() - timedelta(days=1))
+    for write in (
+        lambda: alice.put(alice.task(milk.pk), {"title": "Milk"}),
+        lambda: alice.patch(alice.complete(milk.pk)),
+    ):
+        assert write().status_code == 200
+        assert abs(timezone.now() - Task.objects.get().updated_at) < timedelta(minutes=1)
+
+
 @pytest.mark.promise("P-15")
 @pytest.mark.parametrize("write", ["put", "flip", "set"])
 def test_updated_at_moves_on_also_when_the_clock_went_back(alice: Actor, milk: Task, write: str) -> None:

@@ -73,6 +73,11 @@ def test_a_body_may_be_nested_100_deep_on_every_python(db, alice: Actor, opening
     assert rows() == before
 
 
+def test_brackets_in_a_text_or_side_by_side_are_not_deep(db, alice: Actor) -> None:
+    body = {"title": "New", "description": "[{" * 200, "more": [[], {}] * 200}
+    assert alice.post(alice.tasks, body).json()["description"] == body["description"]
+
+
 @pytest.mark.promise("P-36")
 @pytest.mark.parametrize(
     "content_type",
