@@ -39,7 +39,6 @@ class Principal:
 
     subject: str
     is_authenticated: ClassVar = True
-    is_active: ClassVar = True
     is_staff: ClassVar = False
 
     @property

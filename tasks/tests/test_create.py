@@ -1,7 +1,10 @@
 """POST /api/{user_id}/tasks"""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from conftest import Actor, assert_problem, rows, sign
 from tasks.models import Task
@@ -50,10 +53,14 @@ def test_every_fault_is_told_at_once(db, alice: Actor) -> None:
     assert rows() == []
 
 
-def test_a_new_task_was_created_and_updated_at_the_same_moment(db, alice: Actor) -> None:
+def test_a_new_task_was_created_and_updated_at_the_same_moment(transactional_db, alice: Actor) -> None:
     for _ in range(20):
         task = alice.post(alice.tasks, {"title": "Milk"}).json()
         assert task["created_at"] == task["updated_at"]
+    moments = set(Task.objects.values_list("created_at", flat=True))
+    assert len(moments) == 20
+    assert any(moment.microsecond % 1000 for moment in moments)
+    assert all(abs(timezone.now() - moment) < timedelta(minutes=1) for moment in moments)
 
 
 @pytest.mark.promise("P-14")

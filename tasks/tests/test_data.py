@@ -114,7 +114,7 @@ def test_an_import_restores_everything_but_ids_and_keys(alice: Actor, bob: Actor
     "text", [" padded ", " ", "\u2028\u0085\r\n\t", '"\\/', "𝄞e\u0301\ufeff\ufffe\x7f\x01", "x" * 200]
 )
 def test_text_and_times_come_back_exactly_however_they_got_there(text: str, tmp_path: Path) -> None:
-    moments = [datetime(1969, 12, 31, 23, 59, 59, 999999, UTC), datetime(2999, 1, 1, tzinfo=UTC)]
+    moments = [datetime(1969, 12, 31, 23, 59, 59, 999999, UTC), datetime(9999, 1, 1, tzinfo=UTC)]
     for moment in moments:
         Task.objects.create(user_id="alice", title=text, description=text * 25, created_at=moment, updated_at=moment)
     exported = export("alice", tmp_path)
@@ -160,7 +160,7 @@ BROKEN = {
            "completed": ["yes", 1, None],
            "user_id": ["", None],
            "created_at": ["", None, "yesterday", 5, "2026-13-01T00:00:00Z"],
-           "updated_at": ["9999-12-31T23:59:59.999999Z"],
+           "updated_at": ["9999-01-01T00:00:00.000001Z", "9999-12-31T23:59:59.999999Z"],
        }.items() for value in values},
 }  # fmt: skip
 

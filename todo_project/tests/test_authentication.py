@@ -13,10 +13,14 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.db import connection
+from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import IsAdminUser, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from conftest import Actor, assert_problem, rows, sign
 from tasks.models import Task
@@ -191,6 +195,13 @@ def test_sub_is_a_string_that_a_user_id_can_be(subject: object) -> None:
     token_refused(forged(HS256, claims_of(subject), TESTS_SECRET))
 
 
+def test_a_caller_is_signed_in_and_never_staff_to_permissions_of_drf() -> None:
+    request = Request(HttpRequest())
+    request.user = authentication.Principal("alice")
+    assert IsAuthenticated().has_permission(request, APIView())
+    assert not IsAdminUser().has_permission(request, APIView())
+
+
 def test_null_sub_is_refused() -> None:
     token_refused(forged(HS256, claims_of() | {"sub": None}, TESTS_SECRET))
 
@@ -230,6 +241,16 @@ def test_thirty_seconds_of_clock_difference_are_allowed() -> None:
     accepted(sign("alice", exp=now() - 25))
     accepted(sign("alice", iat=now() + 25))
     accepted(sign("alice", nbf=now() + 25))
+
+
+def test_the_thirty_seconds_are_thirty(monkeypatch) -> None:
+    moment = now()
+    monkeypatch.setattr(time, "time", lambda: float(moment))
+    accepted(sign("alice", exp=moment - 29))
+    token_refused(sign("alice", exp=moment - 30), "token_expired")
+    for claim in ("iat", "nbf"):
+        accepted(sign("alice", **{claim: moment + 30}))
+        token_refused(sign("alice", **{claim: moment + 31}))
 
 
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
