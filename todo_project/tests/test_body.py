@@ -161,8 +161,9 @@ def test_content_length_that_is_no_number_is_no_bug(transactional_db, alice: Act
     assert rows() == []
 
 
-def test_body_that_ends_early_is_400(transactional_db, alice: Actor) -> None:
-    assert serve(BytesIO(b'{"title": "Mi'), alice, CONTENT_LENGTH="17")[0] == 400
+@pytest.mark.parametrize("body", [b'{"title": "Mi', b'{"title": "Milk"}'])
+def test_body_that_ends_early_is_400(transactional_db, alice: Actor, body: bytes) -> None:
+    assert serve(BytesIO(body), alice, CONTENT_LENGTH="18")[0] == 400
     assert rows() == []
 
 
