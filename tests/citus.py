@@ -49,8 +49,9 @@ def joined(url: str) -> Iterator[list[str]]:
         found = []
         for host, port in workers:
             server = at(URL, "postgres", f"{host}:{port}")
-            run_sql(server, f"CREATE DATABASE {name}")
-            afterwards.callback(run_sql, server, f"DROP DATABASE {name} WITH (FORCE)")
+            drop = f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"
+            run_sql(server, drop, f"CREATE DATABASE {name}")
+            afterwards.callback(run_sql, server, drop)
             found.append(at(server, name))
             run_sql(found[-1], "CREATE EXTENSION citus")
             run_sql(url, f"SELECT citus_add_node('{host}', {port})")

@@ -62,7 +62,7 @@ def test_a_field_that_is_declared_is_served_stored_validated_retried_and_documen
     for name in ("tasks", "todo_project"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "tests").mkdir()
-    for name in ("conftest.py", "pytest.ini", "manage.py", ".env.example", "tests/settings.py"):
+    for name in ("conftest.py", "pytest.ini", "manage.py", ".env.example", "tests/settings.py", "tests/citus.py"):
         shutil.copy(ROOT / name, tmp_path / name)
     models = tmp_path / "tasks" / "models.py"
     text = models.read_text()

@@ -98,7 +98,7 @@ def test_every_write_makes_another_tag_also_when_the_clock_went_back(alice: Acto
         save,
         lambda: Task.objects.update(completed=False),
         lambda: Task.objects.bulk_update([Task(pk=milk.pk, title="Oat milk")], ["title"]),
-        lambda: Task.objects.update_or_create(pk=milk.pk, defaults={"title": "Milk"}),
+        lambda: Task.objects.update_or_create(user_id="alice", pk=milk.pk, defaults={"title": "Milk"}),
     ]
     tags = [tag_of(alice, milk)]
     for one in writes:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from conftest import Actor, assert_problem, rows
 from tasks import statements
+from tasks.management.commands import clear_idempotency_keys
 from tasks.models import Task
 from tasks.tests.test_concurrency import at_once, size
 
@@ -338,26 +339,31 @@ def aged(actor: Actor, key: str, **age: float) -> int:
 
 
 @pytest.mark.promise("P-70")
-def test_old_keys_are_cleared_and_nothing_else_is_touched(db, alice: Actor, bob: Actor) -> None:
+@pytest.mark.parametrize(("batch_size", "updates"), [(1, 3), (2, 2), (1000, 1)])
+def test_old_keys_are_cleared_in_batches_and_nothing_else_is_touched(
+    db, alice: Actor, bob: Actor, monkeypatch, batch_size: int, updates: int
+) -> None:
+    monkeypatch.setattr(clear_idempotency_keys, "BATCH_SIZE", batch_size)
     old, bobs = aged(alice, "old", hours=24, seconds=5), aged(bob, "old", days=100)
+    older = aged(alice, "older", hours=25)
     young, new = aged(alice, "young", hours=23, minutes=59), created(post(alice, "new"))
     keyless = created(alice.post(alice.tasks, MILK))
     Task.objects.filter(pk=keyless).update(created_at=timezone.now() - timedelta(days=100))
     seen = {path: alice.get(path) for path in (alice.tasks, alice.task(old), alice.task(young), alice.task(new))}
 
     with CaptureQueriesContext(connection) as queries:
-        assert clear() == "Cleared 2 keys.\n"
-    assert len([query for query in queries if "tasks_task" in query["sql"]]) == 1
+        assert clear() == "Cleared 3 keys.\n"
+    assert len([query for query in queries if query["sql"].startswith('UPDATE "tasks_task"')]) == updates
     for path, response in seen.items():
         assert (alice.get(path).content, alice.get(path)["ETag"]) == (response.content, response["ETag"])
     assert dict(Task.objects.values_list("id", "idempotency_key")) == {
-        old: None, bobs: None, young: "young", new: "new", keyless: None,
+        old: None, older: None, bobs: None, young: "young", new: "new", keyless: None,
     }  # fmt: skip
     assert set(Task.objects.filter(idempotency_key=None).values_list("idempotency_fingerprint", flat=True)) == {None}
 
     assert clear() == "Cleared 0 keys.\n"
     assert created(post(alice, "young")) == young
-    assert created(post(alice, "old")) not in {old, bobs}
+    assert created(post(alice, "old")) not in {old, older, bobs}
 
 
 def test_keys_are_held_as_long_as_asked(db, alice: Actor) -> None:

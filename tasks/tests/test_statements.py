@@ -15,6 +15,7 @@ from tasks import pages, pagination, permissions, serializers, statements, views
 from tasks.models import Task
 from tasks.pagination import ORDERINGS
 from tasks.statements import Condition
+from tests import citus
 
 AFTER = {"title": "b"}
 CALLS: dict[str, Callable[[str, int], Any]] = {
@@ -141,6 +142,7 @@ def plan(sql: str) -> str:
     return json.dumps(found)
 
 
+@pytest.mark.skipif(bool(citus.URL), reason="A shard has so few of the rows that it may sort them")
 @pytest.mark.promise("P-47")
 def test_no_statement_scans_the_table_and_created_at_comes_straight_from_the_index(many: int) -> None:
     whole_table, sorting = {
