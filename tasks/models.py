@@ -109,19 +109,19 @@ class Task(models.Model):
                 rows = Task.objects.using(using)
                 row = rows.filter(user_id=self.user_id, pk=self.pk).select_for_update()
                 stored = row.values_list("updated_at", flat=True).first()
-                if stored is None and rows.filter(pk=self.pk).exists():
-                    raise ValueError("A task does not change hands.")
-                stored = stored or before  # It is gone, which Django finds out.
+                if stored is None:
+                    if rows.filter(pk=self.pk).exists():
+                        raise ValueError("A task does not change hands.")
+                    stored = before  # The task is gone, which Django finds out.
                 self.updated_at = max(timezone.now(), stored + timedelta(microseconds=1))
                 super().save(force_update=force_update, using=using, update_fields={*written, "updated_at"})
         except BaseException:
             self.updated_at = before
             raise
 
-    def _do_update(self, base_qs: models.QuerySet["Task"], *arguments: Any) -> bool:
+    def _do_update(self, base_qs: models.QuerySet["Task"], *arguments: Any) -> Any:
         # With the owner in the statement, a table that is spread by owner is asked in one place.
-        updated: bool = super()._do_update(base_qs.filter(user_id=self.user_id), *arguments)  # type: ignore[misc]
-        return updated
+        return super()._do_update(base_qs.filter(user_id=self.user_id), *arguments)
 
 
 @cache

@@ -199,9 +199,10 @@ def _task(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) ->
 def _written(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> TaskRow | None:
     """Return the task that a write returns."""
     task = _task(database, sql, parameters)
-    for name in TIMES if task else ():
-        if isinstance(task[name], datetime):
-            task[name] = f"{task[name].isoformat(timespec='microseconds')}Z"
+    if task is not None:
+        for name in TIMES:
+            if isinstance(task[name], datetime):
+                task[name] = f"{task[name].isoformat(timespec='microseconds')}Z"
     return task
 
 

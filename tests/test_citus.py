@@ -135,6 +135,8 @@ def test_each_thing_that_is_missing_is_named_and_nothing_changes(database_url: s
     refused("citus_set_coordinator_host")
     citus.run_sql(database_url, "DROP EXTENSION citus")
     with citus.joined(database_url) as workers:
+        for shards in ("0", "-1", "64001"):
+            assert "1 to 64000 shards" in distribute(database_url, "--yes", "--shards", shards, expect=1)
         (line,) = distribute(workers[0], "--yes", expect=1).splitlines()
         assert "must name the coordinator" in line
         alone = "SET citus.enable_ddl_propagation = off"

@@ -10,6 +10,7 @@ from todo_project.database import is_migrated
 
 # It cannot be changed later, and bounds how many nodes can share the table.
 SHARDS = 128
+MOST_SHARDS = 64_000  # As many as Citus takes.
 
 # What must hold, and what is said where it does not.
 CHECKS = (
@@ -62,6 +63,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if connection.vendor != "postgresql":
             raise CommandError("Nothing was changed: only PostgreSQL has Citus.")
+        if not 1 <= options["shards"] <= MOST_SHARDS:
+            raise CommandError(f"Nothing was changed: there may be 1 to {MOST_SHARDS} shards.")
         _check(CHECKS)
         if not is_migrated():
             raise CommandError("Nothing was changed: the database is not migrated.")
