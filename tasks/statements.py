@@ -21,7 +21,7 @@ from tasks.models import Task, client_fields, with_defaults
 TaskRow = dict[str, Any]
 
 COLUMNS = ("id", *Task.CLIENT_FIELDS, "user_id", "created_at", "updated_at")
-TIMES = [field.name for field in Task._meta.concrete_fields if isinstance(field, DateTimeField)]
+TIMES = [name for name in COLUMNS if isinstance(Task._meta.get_field(name), DateTimeField)]
 
 
 @dataclass(frozen=True)
