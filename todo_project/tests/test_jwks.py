@@ -297,6 +297,16 @@ def test_server_that_hangs_costs_three_seconds_at_most(server: KeyServer) -> Non
     assert time.monotonic() - started < jwks.TIMEOUT_SECONDS + 0.9
 
 
+def test_server_that_hangs_keeps_an_old_key_waiting_for_a_moment_only(server: KeyServer, monkeypatch) -> None:
+    assert_taken(signed())
+    monkeypatch.setattr(jwks, "MAX_AGE_SECONDS", 0.0)
+    monkeypatch.setattr(jwks, "PAUSE_SECONDS", 0.0)
+    server.answer = hang
+    started = time.monotonic()
+    assert_taken(signed())
+    assert time.monotonic() - started < jwks.TIMEOUT_SECONDS / 2
+
+
 def test_server_that_is_gone_is_503_and_cached_keys_go_on(server: KeyServer, monkeypatch) -> None:
     assert_taken(signed())
     server.stop()
