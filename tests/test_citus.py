@@ -30,6 +30,7 @@ elsewhere = pytest.mark.skipif(bool(citus.URL), reason="TEST_CITUS_URL names a C
 SHARDS = ("--shards", "4")
 
 
+@pytest.mark.promise("P-122")
 @elsewhere
 def test_where_there_is_no_citus_one_line_says_so_and_nothing_changes(db) -> None:
     def key() -> object:
@@ -53,6 +54,7 @@ def shards_asked(sql: str) -> int:
     return int(count)
 
 
+@pytest.mark.promise("P-123")
 @on_citus
 @pytest.mark.parametrize("call", EVERY_CALL)
 def test_each_statement_of_a_request_asks_one_shard(milk: Task, call: str) -> None:
@@ -124,6 +126,7 @@ SPREAD = {
 }
 
 
+@pytest.mark.promise("P-122")
 @on_citus
 def test_each_thing_that_is_missing_is_named_and_nothing_changes(database_url: str) -> None:
     def refused(word: str) -> None:
@@ -158,6 +161,7 @@ def test_each_thing_that_is_missing_is_named_and_nothing_changes(database_url: s
         }
 
 
+@pytest.mark.promise("P-122")
 @on_citus
 @pytest.mark.parametrize(
     "step",
@@ -194,6 +198,7 @@ def test_interrupted_at_any_step_and_run_again_it_ends_well(database_url: str, s
         assert citus.run_sql(database_url, "SELECT id FROM tasks_task WHERE user_id = 'bob'") == [(20_001,)]
 
 
+@pytest.mark.promise("P-122")
 @on_citus
 def test_users_go_on_writing_while_it_runs_and_every_node_serves_afterwards(database_url: str) -> None:
     done, statuses = Event(), set()
