@@ -204,17 +204,23 @@ def end_group(group: int) -> None:
 
 
 @contextmanager
+def serving(database_url: str, application: str = GUNICORN[-1], **variables: str) -> Iterator[Live]:
+    """gunicorn on this database, migrated."""
+    running = Live(environment(database_url, **variables), command=[*GUNICORN[:-1], application])
+    manage(running.variables, "migrate", "--noinput")
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+        running.log_file.unlink()
+
+
+@contextmanager
 def live(application: str = GUNICORN[-1], **variables: str) -> Iterator[Live]:
     """gunicorn on a fresh database, migrated; both are gone afterwards."""
-    with fresh_database() as database_url:
-        running = Live(environment(database_url, **variables), command=[*GUNICORN[:-1], application])
-        manage(running.variables, "migrate", "--noinput")
-        running.start()
-        try:
-            yield running
-        finally:
-            running.stop()
-            running.log_file.unlink()
+    with fresh_database() as database_url, serving(database_url, application, **variables) as running:
+        yield running
 
 
 @dataclass

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import ROOT, Answer, Live, User, environment, fresh_database, manage
+from tests.live import ROOT, Answer, User, fresh_database, serving
 from tests.test_documents import blocks
 
 POSTGRESQL = bool(os.environ.get("TEST_DATABASE_URL"))
@@ -56,18 +56,6 @@ def shell(text: str, folder: Path, **variables: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@contextmanager
-def running(url: str) -> Iterator[Live]:
-    service = Live(environment(url))
-    manage(service.variables, "migrate", "--noinput")
-    service.start()
-    try:
-        yield service
-    finally:
-        service.stop()
-        service.log_file.unlink()
-
-
 def create(user: User, key: str) -> Answer:
     answer = user.request("POST", user.tasks, {"title": f"Task {key}"}, Idempotency_Key=key)
     assert answer.status == 201
@@ -85,7 +73,7 @@ def wait_for(acknowledged: list[object], number: int) -> None:
 def test_a_backup_taken_while_it_serves_is_restored_as_the_guide_says(tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     with database(tmp_path) as url, database(tmp_path) as restored_url:
-        with running(url) as service:
+        with serving(url) as service:
             alice, bob = User(service), User(service)
             tasks = [create(alice, f"k{number}").json() for number in range(5)]
             one, other = (f"{alice.tasks}/{task['id']}" for task in tasks[:2])
@@ -116,7 +104,7 @@ def test_a_backup_taken_while_it_serves_is_restored_as_the_guide_says(tmp_path: 
 
         for block in RESTORE:
             shell(block, tmp_path, RESTORED_URL=restored_url)
-        with running(restored_url) as service:
+        with serving(restored_url) as service:
             alice.live = bob.live = service
             assert service.request("GET", "/readyz").status == 200
             after = alice.request("GET", alice.tasks)

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.live import Answer, Live, User, environment, exchange, manage
+from tests.live import Answer, Live, User, environment, exchange, serving
 from tests.nginx import NGINX, nginx
 from tests.postgres import Cluster, free_port
 from tests.test_waiting import FORWARD, elsewhere, ip  # noqa: F401
@@ -252,21 +253,12 @@ def keys() -> Iterator[KeyServer]:
         yield running
 
 
-@contextmanager
-def serving(database_url: str, **variables: str) -> Iterator[Live]:
-    running = Live(environment(database_url, DATABASE_TIMEOUT=str(TIMEOUT), **variables))
-    manage(running.variables, "migrate", "--noinput")
-    running.start()
-    try:
-        yield running
-    finally:
-        running.stop()
-        running.log_file.unlink()
+bounded = partial(serving, DATABASE_TIMEOUT=str(TIMEOUT))
 
 
 @pytest.fixture(scope="module")
 def service(cluster: Cluster, keys: KeyServer) -> Iterator[Live]:
-    with serving(cluster.url, BETTER_AUTH_JWKS_URL=keys.url) as running:
+    with bounded(cluster.url, BETTER_AUTH_JWKS_URL=keys.url) as running:
         yield running
 
 
@@ -450,7 +442,7 @@ def test_a_full_disk_of_the_whole_server_loses_nothing(small_disk: Path) -> None
     full = Cluster(small_disk / "data")
     full.create(min_wal_size="32MB", max_wal_size="48MB")
     try:
-        with serving(full.url) as service, load("disk of the server full", service, full.url) as under:
+        with bounded(full.url) as service, load("disk of the server full", service, full.url) as under:
             fill(small_disk)
             with suppress(psycopg.OperationalError):
                 for _ in range(20):
@@ -477,7 +469,7 @@ def test_a_network_that_is_gone_loses_nothing(cluster: Cluster, elsewhere: str) 
         try:
             time.sleep(0.5)
             with (
-                serving(f"postgresql://postgres@10.213.7.2:{port}/postgres") as far,
+                bounded(f"postgresql://postgres@10.213.7.2:{port}/postgres") as far,
                 load("the network gone", far, cluster.url) as under,
             ):
                 ip("-n", elsewhere, "addr", "del", "10.213.7.2/30", "dev", f"{elsewhere}b")
@@ -499,7 +491,7 @@ def test_a_promoted_standby_is_followed_and_nothing_acked_is_lost() -> None:
         execute(primary, "ALTER SYSTEM SET synchronous_standby_names = 'standby'", RELOAD)
         addresses = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
         url = f"postgresql://postgres@{addresses}/postgres?target_session_attrs=read-write"
-        with serving(url) as service, load("primary killed, standby promoted", service, standby.url) as under:
+        with bounded(url) as service, load("primary killed, standby promoted", service, standby.url) as under:
             primary.signal(signal.SIGKILL)
             time.sleep(1)
             standby.run("pg_ctl", "-D", str(standby.data), "-w", "promote")

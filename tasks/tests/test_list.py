@@ -119,6 +119,15 @@ def test_limit_bounds_the_list(many, titles, query: str, length: int) -> None:
     assert len(titles(query)) == length
 
 
+def assert_refuses_parameter(alice: Actor, query: str) -> None:
+    """The answer is 422, and its one error names the query's parameter."""
+    problem = assert_problem(alice.get(f"{alice.tasks}?{query}"), 422, "validation_error")
+    name = query.partition("=")[0]
+    assert [error["parameter"] for error in problem["errors"]] == [name]
+    assert problem["detail"] == problem["errors"][0]["detail"]
+    assert problem["detail"].startswith((f"{name} ", f"{name}: "))
+
+
 @pytest.mark.promise("P-41", "P-46")
 @pytest.mark.parametrize(
     "query",
@@ -135,11 +144,7 @@ def test_limit_bounds_the_list(many, titles, query: str, length: int) -> None:
 )
 def test_a_bad_value_is_422(alice: Actor, milk: Task, query: str, django_assert_num_queries) -> None:
     with django_assert_num_queries(0):
-        problem = assert_problem(alice.get(f"{alice.tasks}?{query}"), 422, "validation_error")
-    name = query.partition("=")[0]
-    assert [error["parameter"] for error in problem["errors"]] == [name]
-    assert problem["detail"] == problem["errors"][0]["detail"]
-    assert problem["detail"].startswith((f"{name} ", f"{name}: "))
+        assert_refuses_parameter(alice, query)
 
 
 @pytest.mark.promise("P-46")
@@ -154,11 +159,7 @@ def test_a_bad_value_is_422(alice: Actor, milk: Task, query: str, django_assert_
     ],
 )
 def test_one_parameter_twice_is_422(alice: Actor, milk: Task, query: str) -> None:
-    problem = assert_problem(alice.get(f"{alice.tasks}?{query}"), 422, "validation_error")
-    name = query.partition("=")[0]
-    assert [error["parameter"] for error in problem["errors"]] == [name]
-    assert problem["detail"] == problem["errors"][0]["detail"]
-    assert problem["detail"].startswith((f"{name} ", f"{name}: "))
+    assert_refuses_parameter(alice, query)
 
 
 @pytest.mark.promise("P-46")
