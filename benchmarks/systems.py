@@ -153,7 +153,7 @@ def available_peers() -> tuple[System, ...]:
 
 def describe() -> list[str]:
     """The machine, and the versions of everything that is installed."""
-    postgres = machine.output(str(machine.postgres_program("postgres")), "--version").split()[-1]
+    postgres = machine.output(str(machine.postgres_program("postgres")), "--version").split()[2]
     programs = f"Python {sys.version.split()[0]}, PostgreSQL {postgres}, SQLite {sqlite3.sqlite_version}"
     if shutil.which("node"):
         programs += f", Node {machine.output('node', '--version').lstrip('v')}"
