@@ -90,6 +90,39 @@ def test_one_search_leads_from_what_the_frontend_shows_to_the_cause(service: Liv
     assert (request["status"], request["logger"]) == (401, "todo_project.request")
 
 
+GET = b"GET /api/alice/tasks?search=Quittengelee HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST /api/alice/tasks HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+UNPARSED = {
+    "not ASCII": "GET /api/alice/tasks?search=Quittengelee-ä HTTP/1.1\r\n\r\n".encode(),
+    "a blank in the query": b"GET /api/alice/tasks?search=x Quittengelee HTTP/1.1\r\n\r\n",
+    "a body without a length": POST + b'\r\n{"title": "Zebrastreifen"}\r\n\r\n',
+    "a length that is too short": POST + b'Content-Length: 2\r\n\r\n{"title": "Zebrastreifen"}\r\n\r\n',
+    "chunks without sizes": CHUNKED + b'{"title": "Zebrastreifen"}\r\n0\r\n\r\n',
+    "a chunk that is too long": CHUNKED + b"2\r\n{}Zebrastreifen\r\n0\r\n\r\n",
+    "a chunk's extension": CHUNKED + b"2;Zebrastreifen=\x01\r\n{}\r\n0\r\n\r\n",
+    "a header without a colon": GET + b"Authorization Bearer Kaktusfeige\r\n\r\n",
+    "a header's name": GET + b"X Kaktusfeige: y\r\n\r\n",
+    "a transfer coding": POST + b"Transfer-Encoding: Kaktusfeige\r\n\r\n",
+    "an expectation": GET + b"Expect: Kaktusfeige\r\n\r\n",
+}
+
+
+@pytest.mark.promise("P-111")
+@pytest.mark.parametrize("log_format", ["json", "plain"])
+def test_what_cannot_be_parsed_is_in_no_log(log_format: str) -> None:
+    with live(LOG_FORMAT=log_format, WEB_CONCURRENCY="1", GUNICORN_THREADS="1") as running:
+        alice = User(running, "alice")
+        for name, sent in UNPARSED.items():
+            alice.request("GET", alice.tasks, X_Request_ID="alices")
+            before = len(running.log)
+            assert re.match(rb"HTTP/1.1 (4|501)", running.raw(sent)), name
+            said = running.log[before:]
+            assert not any(word in said for word in [*WORDS, "Traceback", "alices"]), (name, said)
+            time.sleep(0.6)
+        assert "A malformed request is refused: Invalid" in running.log
+
+
 @pytest.mark.promise("P-111")
 def test_gunicorn_s_own_lines_are_objects_too(service: Live) -> None:
     said = [line["message"] for line in lines(service) if line["logger"] == "gunicorn.error"]

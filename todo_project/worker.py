@@ -1,10 +1,24 @@
-"""How a gunicorn worker stops."""
+"""What this service's gunicorn worker does otherwise than gunicorn's own: how it stops, and what it logs."""
 
+import logging
 import select
+from copy import copy
 from typing import Any
 
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from gunicorn.workers import base  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from todo_project.logging import refusals, request_id
+
+logger = logging.getLogger("todo_project.worker")
+
+
+class NoLog:
+    """A log that drops every line."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: None
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -18,6 +32,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     alive: bool
     sockets: list[Any]
+
+    def handle(self, conn: Any) -> Any:
+        request_id.set("-")  # This thread served another request before.
+        return super().handle(conn)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer a request that cannot be parsed as gunicorn does, and log only what kind of error it has.
+
+        gunicorn's own line quotes what was sent: a search word, the rest of a body, or a whole token.
+        """
+        if isinstance(exc, ParseException):
+            refusals.warning("A malformed request is refused: %s", type(exc).__name__)
+        else:
+            logger.error("A request failed in the server", exc_info=exc)
+        silent = copy(self)
+        silent.log = NoLog()
+        super(Worker, silent).handle_error(req, client, addr, exc)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Exit at once, as Ctrl-C asks for.
