@@ -43,6 +43,7 @@ class _Fetch:
         self.url = url
         self.started = time.monotonic()
         self.done = threading.Event()
+        self.awaited = threading.Lock()  # Taken by the one request that waits until the end.
         self.keys: dict[str, PyJWK] | None = None
         self.reported = False
 
@@ -105,13 +106,15 @@ def usable_keys(document: Any) -> dict[str, PyJWK]:
         if "d" in entry:  # A private key that was published by mistake: anybody may sign with it.
             continue
         try:
+            if "verify" not in entry.get("key_ops", ["verify"]):
+                continue
             key = PyJWK(entry)
             key.key = key.Algorithm.prepare_key(
                 key.key
             )  # Refuses a key that does not fit its algorithm, such as another curve.
         except (PyJWTError, ValueError, TypeError, LookupError, NotImplementedError):
             continue
-        if key.algorithm_name in ALGORITHMS:
+        if key.algorithm_name in ALGORITHMS and not key.Algorithm.check_key_length(key.key):
             found[entry["kid"]] = key
     return found
 
@@ -131,7 +134,8 @@ class KeySet:
         """Return the key with this `kid`, or None if the server does not list it.
 
         A fresh cached key is returned at once. For an old one a fetch is awaited briefly, and the old key is kept if
-        the fetch fails or is slow. A key that is not cached waits for a fetch to end.
+        the fetch fails or is slow. A key that is not cached waits for a fetch to end; if the server is slow, only one
+        request does, so that a flood of unknown keys cannot hold every thread.
 
         Raises:
             KeyServerUnavailable: the key is not cached and the last fetch failed or takes too long.
@@ -140,12 +144,13 @@ class KeySet:
         if key is not None and time.monotonic() - self._fetched_at <= MAX_AGE_SECONDS:
             return key
         fetch = self._current_fetch()
-        patience = TIMEOUT_SECONDS if key is None else PATIENCE_SECONDS
+        patient = key is None and fetch.awaited.acquire(blocking=False)
+        patience = TIMEOUT_SECONDS if patient else PATIENCE_SECONDS
         done = fetch.done.wait(max(0.0, fetch.started + patience - time.monotonic()))
         if fetch.keys is not None:
             return fetch.keys.get(kid)
         if key is None:
-            if not done:
+            if patient and not done:
                 self._report(fetch, f"no answer within {TIMEOUT_SECONDS:g} seconds")
             raise KeyServerUnavailable
         return key

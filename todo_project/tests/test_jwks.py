@@ -3,10 +3,11 @@
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from conftest import Actor, assert_problem, rows
@@ -161,6 +162,9 @@ UNUSABLE = {
     "P-384": listed(P384, ECAlgorithm, alg="ES256"),
     "P-521 as ES256": listed(P521, ECAlgorithm, alg="ES256"),
     "P-384 without alg": listed(P384, ECAlgorithm),
+    "RSA of 1024 bits": listed(rsa.generate_private_key(65537, 1024).public_key(), RSAAlgorithm, alg="RS256"),
+    "not for verifying": entry("EdDSA", "bad") | {"key_ops": ["encrypt"]},
+    "key_ops is no list": entry("EdDSA", "bad") | {"key_ops": 7},
     **{
         f"private {algorithm}": listed(key_pair(algorithm, "bad"), kind, alg=algorithm)
         for algorithm, kind in (("EdDSA", OKPAlgorithm), ("ES256", ECAlgorithm), ("RS256", RSAAlgorithm))
@@ -295,6 +299,39 @@ def test_server_that_hangs_costs_three_seconds_at_most(server: KeyServer) -> Non
     started = time.monotonic()
     assert_unavailable(signed())
     assert time.monotonic() - started < jwks.TIMEOUT_SECONDS + 0.9
+
+
+@pytest.mark.promise("P-24")
+def test_a_flood_of_unknown_keys_waits_once_for_a_server_that_hangs(server: KeyServer) -> None:
+    """Every thread of the process would wait for it, and none be left for the users whose key is cached."""
+    keys = jwks.KeySet(server.url)
+    assert keys.get("key-1")
+    time.sleep(jwks.PAUSE_SECONDS + 0.1)
+    server.answer = hang
+
+    def wait(number: int) -> float:
+        began = time.monotonic()
+        with pytest.raises(jwks.KeyServerUnavailable):
+            keys.get(f"unknown-{number}")
+        return time.monotonic() - began
+
+    with ThreadPoolExecutor(16) as pool:
+        waits = sorted(pool.map(wait, range(16)))
+    assert waits[-2] < jwks.PATIENCE_SECONDS + 0.5 and waits[-1] > jwks.TIMEOUT_SECONDS - 0.5
+
+
+def test_several_new_keys_at_once_wait_for_a_server_that_answers(server: KeyServer) -> None:
+    good = server.answer
+
+    def slowly(handler) -> None:
+        time.sleep(jwks.PATIENCE_SECONDS / 2)
+        good(handler)
+
+    server.answer = slowly
+    keys = jwks.KeySet(server.url)
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(keys.get, ["key-1"] * 16))
+    assert server.fetched == 1
 
 
 def test_server_that_hangs_keeps_an_old_key_waiting_for_a_moment_only(server: KeyServer, monkeypatch) -> None:
