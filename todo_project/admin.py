@@ -63,6 +63,19 @@ class StrictModelAdmin(admin.ModelAdmin):
         return super().get_object(request, object_id, from_field or None)
 
 
+class AccountAdmin(StrictModelAdmin):
+    """Accounts and groups, which superusers alone change: whoever sets permissions or passwords has all of them."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_superuser and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_superuser and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_superuser and super().has_delete_permission(request, obj)
+
+
 class OperatorSite(admin.AdminSite):
     """The admin site, whose pages accept only input that they offer."""
 
@@ -81,8 +94,10 @@ class OperatorSite(admin.AdminSite):
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         admin_class = admin_class or admin.ModelAdmin
-        strict = type(admin_class.__name__, (StrictModelAdmin, admin_class), {})
-        super().register(model_or_iterable, strict, **options)
+        models: Any = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
+        for model in models:
+            ours = AccountAdmin if model._meta.app_label == "auth" else StrictModelAdmin
+            super().register(model, type(admin_class.__name__, (ours, admin_class), {}), **options)
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         def refusing(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -709,6 +709,30 @@ def test_who_may_not_delete_is_not_asked(operator: Client, milk: Task) -> None:
     assert rows() == before
 
 
+@pytest.mark.promise("P-114")
+@pytest.mark.parametrize("path", ["user/add/", "user/{}/change/", "user/{}/password/", "user/{}/delete/", "group/add/"])
+def test_only_superusers_change_accounts(operator: Client, path: str) -> None:
+    """Whoever may change accounts could give themselves every right, or set a superuser's password."""
+    staff = User.objects.create_user("staff", password=PASSWORD, is_staff=True)
+    staff.user_permissions.add(*Permission.objects.filter(content_type__app_label="auth"))
+    root = User.objects.get(username="operator")
+    client, before = sign_in("staff"), list(User.objects.values())
+    form = {
+        "username": "operator",
+        "is_superuser": "on",
+        "is_staff": "on",
+        "password1": "x" * 20,
+        "password2": "x" * 20,
+    }
+    for pk in (root.pk, staff.pk):
+        assert client.post(f"/admin/auth/{path.format(pk)}", form).status_code == 403
+        assert operator.get(f"/admin/auth/{path.format(pk)}").status_code == 200
+    assert client.get(f"/admin/auth/user/{root.pk}/change/").status_code == 200  # To read.
+    assert [row | {"last_login": None} for row in User.objects.values()] == [
+        row | {"last_login": None} for row in before
+    ]
+
+
 # --- What is kept of it -----------------------------------------------------------------------------------------
 
 
