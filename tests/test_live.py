@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -94,6 +95,33 @@ def test_head_has_no_body_and_the_length_of_get(user: User) -> None:
         assert head.headers["Content-Type"] == get.headers["Content-Type"]
 
 
+def test_a_client_that_hangs_up_in_its_body_is_no_fault_of_ours(user: User) -> None:
+    head = f"POST {user.tasks} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {user.token}\r\n"
+    for kind in ("application/json", "application/x-www-form-urlencoded"):
+        before = len(user.live.log)
+        with socket.create_connection((user.live.host, user.live.port)) as connection:
+            connection.sendall(f"{head}Content-Type: {kind}\r\nContent-Length: 50000\r\n\r\n{{".encode())
+            time.sleep(0.2)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # It resets.
+        ends = time.monotonic() + 10
+        while f"POST {user.tasks} 4" not in (said := user.live.log[before:]) and time.monotonic() < ends:
+            time.sleep(0.05)
+        assert re.search(rf"POST {user.tasks} 4(00|15) ", said) and "ERROR" not in said, said
+    assert user.list() == []
+
+
+@pytest.mark.promise("P-35")
+@pytest.mark.parametrize("path", ["/login", "/logout", "/admin/login/", "/nothing"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_no_large_form_reaches_the_disk(live: Live, path: str, chunked: bool) -> None:
+    body = b'--B\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n' + b"x" * 8 * 1024 * 1024
+    answer = live.request(
+        "POST", path, iter([body]) if chunked else body,
+        Content_Type="multipart/form-data; boundary=B", Cookie=f"todo_csrf={'a' * 32}",
+    )  # fmt: skip
+    assert (answer.status, answer.json()["code"]) == (413, "payload_too_large")
+
+
 @pytest.mark.promise("P-35")
 def test_a_connection_goes_on_after_any_refusal(user: User) -> None:
     """What is left of a refused body must not be taken for the next request."""
@@ -113,7 +141,7 @@ def test_a_connection_goes_on_after_any_refusal(user: User) -> None:
         assert ask("POST", user.tasks, b"x" * (BOUND + 1)) == 413
         assert ask("GET", user.tasks) == 200
         assert ask("POST", user.tasks, b"x" * 4 * 1024 * 1024, token="") == 401
-        assert ask("POST", "/login", b"x" * 1024 * 1024, Content_Type="application/x-www-form-urlencoded") == 403
+        assert ask("POST", "/login", b"x" * 1024 * 1024, Content_Type="application/x-www-form-urlencoded") == 413
         assert ask("GET", user.tasks) == 200
         assert ask("POST", user.tasks, iter([b'{"title"', b': "Milk"}'])) == 201
         assert ask("POST", user.tasks, iter([b"x" * 1000] * 3), token="") == 401

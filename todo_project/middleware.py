@@ -23,7 +23,7 @@ from django.middleware.security import SecurityMiddleware
 from django.urls import reverse
 
 from todo_project.logging import refusals, request_id
-from todo_project.problems import problem_response
+from todo_project.problems import TOO_LARGE, is_too_large, problem_response
 
 logger = logging.getLogger("todo_project.request")
 
@@ -81,7 +81,7 @@ def log_request(request: HttpRequest, message: str, *values: object) -> None:
 
 
 class ProblemMiddleware:
-    """Turns two answers that Django makes by itself into problems: 400 for an unknown Host, and 405."""
+    """Turns what Django would answer by itself into problems: an unknown Host, a large body beside the API, and 405."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -93,6 +93,9 @@ class ProblemMiddleware:
             except DisallowedHost:
                 refusals.warning("Host %r is not in DJANGO_ALLOWED_HOSTS", request.META.get("HTTP_HOST", "")[:255])
                 return problem_response(request, 400, "bad_request", "This service does not answer to that host name.")
+        # Django would write a form's large file to the disk first. The API's parsers refuse it once they know the user.
+        if is_too_large(request) and not request.path_info.startswith("/api/"):
+            return problem_response(request, 413, "payload_too_large", TOO_LARGE)
         response = self.get_response(request)
         if isinstance(response, HttpResponseNotAllowed):
             detail = f"{request.method} is not allowed here."

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.utils.http import parse_header_parameters
 from rest_framework import parsers
@@ -13,15 +12,14 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 
 from todo_project.authentication import SIGN_IN_COOKIE
-from todo_project.problems import Problem
+from todo_project.problems import TOO_LARGE, Problem, is_too_large
 from todo_project.strict import MAX_DEPTH, decode_json
 
 
 def refuse_too_large(context: Mapping[str, Any]) -> None:
     """Raise a 413 `payload_too_large` if the body has more than MAX_BODY_BYTES."""
-    if int(context["request"].META.get("CONTENT_LENGTH") or 0) > settings.MAX_BODY_BYTES:
-        detail = f"A body may have at most {settings.MAX_BODY_BYTES} bytes."
-        raise Problem(413, "payload_too_large", detail)
+    if is_too_large(context["request"]):
+        raise Problem(413, "payload_too_large", TOO_LARGE)
 
 
 class JSONParser(BaseParser):

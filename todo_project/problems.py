@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -49,6 +49,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "internal_error": (500, "A bug of ours. The request_id tells the operators where to look."),
     "service_unavailable": (503, "The database or the key server is out of reach. Retry-After says when to try again."),
 }
+TOO_LARGE = f"A body may have at most {settings.MAX_BODY_BYTES} bytes."
 DATABASE_AWAY = "The database cannot answer just now. Try again."
 
 
@@ -92,6 +93,12 @@ def problem_document(status: int, code: str, detail: str, errors: list[dict[str,
     if errors:
         document["errors"] = errors
     return document
+
+
+def is_too_large(request: HttpRequest | Request) -> bool:
+    """Return whether the request's body has more than MAX_BODY_BYTES."""
+    length = request.META.get("CONTENT_LENGTH", "")
+    return length.isdecimal() and int(length) > settings.MAX_BODY_BYTES
 
 
 def wants_html(request: HttpRequest) -> bool:
@@ -170,7 +177,9 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     elif isinstance(exc, PermissionDenied):
         status, code, detail = 403, "permission_denied", "You may not do this."
     elif isinstance(exc, RequestDataTooBig):
-        status, code, detail = 413, "payload_too_large", f"A body may have at most {settings.MAX_BODY_BYTES} bytes."
+        status, code, detail = 413, "payload_too_large", TOO_LARGE
+    elif isinstance(exc, UnreadablePostError):  # The client hung up.
+        status, code, detail = 400, "parse_error", "The body ended early."
     elif isinstance(exc, SuspiciousOperation | BadRequest):
         status, code, detail = 400, "bad_request", "The request is malformed."
     else:
@@ -212,8 +221,7 @@ def in_words(error: Mapping[str, str]) -> str:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
-        detail = f"A body may have at most {settings.MAX_BODY_BYTES} bytes."
-        return problem_response(request, 413, "payload_too_large", detail)
+        return problem_response(request, 413, "payload_too_large", TOO_LARGE)
     return problem_response(request, 400, "bad_request", "The request is malformed.")
 
 

@@ -263,6 +263,10 @@ LOGGING = {
         # The request line says it already.
         "django.request": {"level": "ERROR", "filters": ["not_503"]},
         "django.security": {"level": "ERROR"},
+        **{
+            f"django.security.{name}": {"level": "CRITICAL"}  # A stranger's form, which 400 or 413 answers.
+            for name in ("RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent")
+        },
         "axes": {"level": "WARNING"},
         "django.server": {"handlers": ["stderr"], "propagate": False},
     },
