@@ -5,7 +5,7 @@ import random
 import re
 import time
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import quote
 
@@ -159,16 +159,23 @@ def client_address(request: HttpRequest) -> str | None:
     """
     seen = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
     trusted = settings.TRUSTED_PROXIES
-    text = seen[-trusted] if 0 < trusted <= len(seen) else request.META.get("REMOTE_ADDR", "")
-    text = text.strip()
-    if with_port := re.fullmatch(r"([0-9.]+):\d+|\[([0-9A-Fa-f:.]+)\](?::\d+)?", text):  # As some proxies write it.
-        text = with_port[1] or with_port[2]
-    try:
-        address = ip_address(text)
-    except ValueError:
+    address = parse_address(seen[-trusted]) if 0 < trusted <= len(seen) else None
+    address = address or parse_address(request.META.get("REMOTE_ADDR", ""))
+    if address is None:
         return None
     if address.version == 4:
         return str(address)
     if address.ipv4_mapped:
         return str(address.ipv4_mapped)
     return str(ip_network((int(address), 64), strict=False).network_address)
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address in an item of X-Forwarded-For, where some proxies add a port; None if there is none in it."""
+    text = text.strip()
+    if with_port := re.fullmatch(r"([0-9.]+):\d+|\[([0-9A-Fa-f:.]+)\](?::\d+)?", text):
+        text = with_port[1] or with_port[2]
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None

@@ -66,7 +66,7 @@ class RedisCounters(RedisStorage):
 
     SCRIPT = """
         local count = redis.call('INCRBY', KEYS[1], ARGV[1])
-        if count == tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+        if redis.call('PTTL', KEYS[1]) < 0 then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
         return {count, redis.call('PTTL', KEYS[1])}
     """
 
@@ -152,21 +152,20 @@ class FairUseMiddleware:
         self.sign_ins = {"/login", f"/{settings.ADMIN_PATH}/login/"}
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        signs_in = request.method == "POST" and request.path_info in self.sign_ins
-        if signs_in and (refusal := self.refusal(request)):
-            return refusal
+        if request.method == "POST" and request.path_info in self.sign_ins:
+            return self.refusal(request, "sign-in") or self.get_response(request)
         response = self.get_response(request)
         user = getattr(request, "user", None)
         if type(user) is Principal:  # Not isinstance, which would load the admin's lazy user.
             self.describe(request, user, response)
-        elif response.status_code == 401 and not signs_in:
-            return self.refusal(request) or response
+        elif getattr(response, "data", {}).get("code") == "token_invalid":  # A missing or expired one is no guess.
+            return self.refusal(request, "address") or response
         return response
 
-    def refusal(self, request: HttpRequest) -> HttpResponseBase | None:
+    def refusal(self, request: HttpRequest, kind: str) -> HttpResponseBase | None:
         """Count this request for its address, if a trusted proxy reports it; return a 429 if it is over the rate."""
         address = client_address(request) if settings.TRUSTED_PROXIES else None
-        allowance = count("address", address) if address else None
+        allowance = count(kind, address) if address else None
         if allowance is None or allowance.left >= 0:
             return None
         detail = f"Too many refused requests or sign-ins from your address. Try again in {allowance.seconds} seconds."
