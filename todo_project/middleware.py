@@ -3,6 +3,7 @@
 import logging
 import random
 import re
+import threading
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -128,9 +129,24 @@ class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddle
         super().__init__(get_response)
         self.admin = SessionMiddleware(AuthenticationMiddleware(MessageMiddleware(AxesMiddleware(get_response))))
         self.path = f"/{settings.ADMIN_PATH}/"
+        self.signing_in = threading.Lock()
 
     def __call__(self, request: HttpRequest) -> Any:
-        return (self.admin if request.path_info.startswith(self.path) else self.get_response)(request)
+        if not request.path_info.startswith(self.path):
+            return self.get_response(request)
+        if request.method == "POST" and request.path_info == f"{self.path}login/":
+            return self.sign_in(request)
+        return self.admin(request)
+
+    def sign_in(self, request: HttpRequest) -> Any:
+        """Let this process hash one password at a time: a flood of sign-ins would take all threads from the users."""
+        if not self.signing_in.acquire(blocking=False):
+            detail = "Somebody else is signing in at this moment. Try again."
+            return problem_response(request, 429, "throttled", detail, {"Retry-After": "1"})
+        try:
+            return self.admin(request)
+        finally:
+            self.signing_in.release()
 
 
 class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]  # django-axes has no types.

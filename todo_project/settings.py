@@ -211,6 +211,7 @@ CSRF_FAILURE_VIEW = "todo_project.problems.csrf_failure"
 # Five wrong passwords for one name from one address lock that name for that address; the operator can still sign in
 # from other addresses. The database counts them, so locks hold in every process and after a restart.
 AUTHENTICATION_BACKENDS = ["todo_project.middleware.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
+LOGIN_REDIRECT_URL = "admin:index"  # Where the admin's sign-in leads if its `next` is on another site.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "todo_project.middleware.operator_address"
 AXES_USERNAME_CALLABLE = "todo_project.middleware.operator_name"
