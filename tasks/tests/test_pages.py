@@ -171,6 +171,21 @@ def test_a_refused_edit_is_still_held_against_what_the_page_showed(person: Perso
     assert (only().title, only().description, only().completed) == ("Oat milk", "a\rb", False)
 
 
+@pytest.mark.promise("P-88")
+def test_a_stale_edit_that_is_refused_is_still_stale_once_it_is_corrected(
+    person: Person, alice: Actor, milk: Task
+) -> None:
+    path = f"{person.tasks}/{milk.pk}"
+    form = {**person.forms(path)["PUT"], "title": " "}
+    alice.put(path, {"title": "Oat milk"})
+    before = rows()
+    refused = person.send("PUT", path, form)
+    assert refused.status_code == 422
+    again = FormReader(refused.content.decode()).forms["PUT"]
+    assert person.send("PUT", path, {**again, "title": "Soy milk"}).status_code == 412
+    assert rows() == before
+
+
 def test_a_program_that_sends_such_members_sends_unknown_ones(alice: Actor, milk: Task) -> None:
     body = {"title": "Milk", "shown.title": "Milk", "description": "a\r\nb", "Idempotency-Key": "k", "If-Match": '"x"'}
     assert alice.put(alice.task(milk.pk), body).status_code == 200
@@ -208,10 +223,10 @@ def test_stale_raw_data_is_shown_beside_what_is_stored(person: Person, alice: Ac
     alice.put(path, {"title": "Oat milk"})
     before = rows()
     headers = {"X-CSRFToken": person.csrf, "If-Match": stale}
-    refused = person.client.put(path, {"title": "Soy milk"}, "application/json", headers=headers)
+    refused = person.client.put(path, {"title": "Nut milk"}, "application/json", headers=headers)
     assert refused.status_code == 412
     assert rows() == before
-    assert re.search("Stored now.*Yours.*Title.*>Oat milk<.*>Soy milk<", refused.content.decode(), re.S)
+    assert re.search("Stored now.*Yours.*Title.*>Oat milk<.*>Nut milk<", refused.content.decode(), re.S)
 
 
 def test_raw_data_that_is_refused_stands_in_the_form_as_it_was_sent(person: Person, milk: Task) -> None:
@@ -278,22 +293,60 @@ def test_a_task_that_is_gone_has_no_form_to_write_it(person: Person, milk: Task)
 @pytest.mark.promise("P-41")
 def test_a_page_shows_50_tasks_and_leads_to_the_rest(person: Person, alice: Actor) -> None:
     Task.objects.bulk_create(Task(user_id="alice", title=f"Task {number:03}") for number in range(120))
-    address, seen = f"{person.tasks}?ordering=title", []
+    address, seen, sizes = f"{person.tasks}?ordering=title", [], []
     while address:
         page = person.client.get(address).content.decode()
         shown = re.findall(r'dir="auto">(Task \d+)<', page)
-        assert len(shown) <= 50
+        sizes.append(len(shown))
         seen += shown
         links = [html.unescape(link) for link in re.findall(r'rel="next" href="([^"]+)"', page)]
         assert len(links) in {0, 2}  # Above the list and below.
         address = links[0] if links else ""
     assert seen == [f"Task {number:03}" for number in range(120)]
+    assert sizes == [50, 50, 20]
     assert len(re.findall(r'dir="auto">Task', person.client.get(f"{person.tasks}?limit=70").content.decode())) == 70
     assert len(alice.get(alice.tasks).json()) == 120
 
 
 def test_every_order_has_its_words() -> None:
     assert tuple(ORDERING_LABELS) == ORDERINGS
+
+
+def current(page: str) -> list[str]:
+    return re.findall('aria-current="true">([^<]+)<', page)
+
+
+@pytest.mark.promise("P-41")
+def test_filters_say_what_is_chosen_and_begin_at_the_first_page(person: Person, alice: Actor) -> None:
+    for title in ("Milk", "Tea"):
+        alice.post(alice.tasks, {"title": title})
+    plain = person.client.get(person.tasks).content.decode()
+    assert current(plain) == ["All", "newest first"]
+    assert "First page" not in plain
+    chosen = "completed=false&ordering=title&search=i&limit=1"
+    page = person.client.get(f"{person.tasks}?{chosen}").content.decode()
+    assert current(page) == ["Open", "title, A to Z"]
+    assert 'href="?ordering=title&amp;search=i&amp;limit=1&amp;completed=true"' in page
+    assert 'href="?completed=false&amp;ordering=title&amp;limit=1">Clear<' in page
+    address = re.findall('rel="next" href="([^"]+)"', person.client.get(f"{person.tasks}?limit=1").content.decode())[0]
+    assert address.startswith(f"http://testserver{person.tasks}?")
+    page = person.client.get(html.unescape(address)).content.decode()
+    assert 'href="?limit=1">First page<' in page
+    assert 'href="?limit=1&amp;completed=false" >Open<' in page
+    # A query that is refused can be corrected.
+    refused = person.client.get(f"{person.tasks}?completed=maybe")
+    assert refused.status_code == 422
+    assert current(refused.content.decode()) == ["newest first"]
+
+
+def test_a_list_shows_the_time_that_it_is_ordered_by(person: Person) -> None:
+    task = Task.objects.create(user_id="alice", title="Milk")
+    Task.objects.update(created_at="2026-01-02T00:00:00Z", updated_at="2026-03-04T00:00:00Z")
+    for order, shown in (("title", "2 Jan 2026"), ("-created_at", "2 Jan 2026"), ("-updated_at", "4 Mar 2026")):
+        page = person.client.get(f"{person.tasks}?ordering={order}").content.decode()
+        assert re.findall('<time datetime="[^"]*">([^<]*20..)</time>', page) == [shown]
+    page = person.client.get(f"{person.tasks}/{task.pk}").content.decode()
+    assert re.findall(">(. ... 2026), 00:00 UTC<", page) == ["2 Jan 2026", "4 Mar 2026"]
 
 
 @pytest.mark.promise("P-101")
@@ -309,6 +362,12 @@ def test_a_completion_from_a_list_returns_to_that_list_and_never_elsewhere(perso
         303,
         f"{person.tasks}?completed=false&search=milk&x=%0D%0A%26",
     )
+    for completed in ("true", "false"):
+        done = person.send("PATCH", action, {"completed": completed})
+        page = person.client.get(done["Location"]).content.decode()
+        assert f'<a href="{person.tasks}/{milk.pk}">Show it</a>' in page
+    path = f"{person.tasks}/{milk.pk}"
+    assert person.send("PUT", f"{path}?list=a", person.forms(path)["PUT"])["Location"] == path
     for forged in ("//evil.example", "https://evil.example", "\r\nX: y", "#", "ü", "a=" + "%26" * 10):
         path = f"{person.tasks}/{milk.pk}/complete?{urlencode({'list': forged})}"
         done = person.send("PATCH", path, {"completed": "true"})
@@ -334,7 +393,8 @@ def test_each_write_leads_on_to_a_page_that_says_once_what_was_done(person: Pers
         assert (done.status_code, done.content, done.headers.get("ETag")) == (303, b"", None)
         # A list is where a task is created, and what is left after a delete.
         assert done["Location"] == (person.tasks if method in {"POST", "DELETE"} else path)
-        assert said in person.client.get(done["Location"]).content.decode()
+        page = person.client.get(done["Location"]).content.decode()
+        assert (said in page, "Show it" in page) == (True, method == "POST")
         assert said not in person.client.get(done["Location"]).content.decode()
         path = f"{person.tasks}/{only().pk}" if method != "DELETE" else person.tasks
     assert rows() == []
@@ -369,13 +429,53 @@ def test_a_program_that_prefers_html_is_not_led_on(alice: Actor) -> None:
     assert "todo_done" not in alice.client.cookies
 
 
+def leads(answer: Any) -> list[tuple[str, str]]:
+    """The links beside what went wrong."""
+    said = answer.content.decode().partition('role="alert"')[2].partition("</p>")[0]
+    return [(label, html.unescape(address)) for address, label in re.findall('<a href="([^"]+)">([^<]+)</a>', said)]
+
+
+@pytest.mark.promise("P-90")
+def test_each_error_leads_on(person: Person, milk: Task) -> None:
+    path, own = f"{person.tasks}/{milk.pk}", ("Your tasks", person.tasks)
+    task, script = ("The task", path), {"X-CSRFToken": person.csrf}
+    for answer, status, links, forms in (
+        (person.client.get(f"{path}9"), 404, [own], set()),
+        (person.client.get("/api/bob/tasks"), 403, [own], set()),
+        (person.send("POST", "/api/bob/tasks", {"title": "Tea"}), 403, [own], set()),
+        (person.client.post(person.tasks, {"title": "Tea"}), 403, [], set()),  # Without the CSRF token.
+        (person.client.get(f"{path}/complete"), 405, [task, own], {"PATCH"}),
+        (person.send("POST", path, {}), 405, [task, own], set()),
+        (person.send("PUT", person.tasks, {}), 405, [own], {"POST"}),
+        (person.client.get(f"{person.tasks}?completed=maybe"), 422, [own], {"GET", "POST"}),
+        (person.send("POST", person.tasks, {"title": " "}), 422, [], {"GET", "PATCH", "POST"}),
+        (person.send("PUT", path, {"title": " "}), 422, [], {"DELETE", "PATCH", "PUT"}),
+        (person.send("PATCH", f"{path}/complete", {"completed": "maybe"}), 422, [], {"PATCH"}),
+        (person.client.post(person.tasks, "{", "application/json", headers=script), 400, [own], {"POST"}),
+    ):
+        page = answer.content.decode()
+        assert (answer.status_code, leads(answer), set(FormReader(page).forms)) == (status, links, forms)
+        assert ('name="Idempotency-Key"' in page) == ("POST" in forms)
+    person.client.cookies.pop("todo_sign_in")
+    for answer, back in (
+        (person.client.post(person.tasks, {"title": "Tea"}), person.tasks),
+        (person.client.delete(path), person.tasks),
+        (person.send("PUT", path, {"title": "Tea"}), path),
+        (person.send("PATCH", f"{path}/complete", {}), path),
+        (person.client.get(f"{path}?x=1", headers={"Authorization": "Bearer x"}), f"{path}?x=1"),
+    ):
+        assert (answer.status_code, leads(answer)) == (401, [("Sign in again", f"/login?{urlencode({'next': back})}")])
+
+
 @pytest.mark.promise("P-89")
 def test_a_form_that_is_sent_twice_creates_once(person: Person) -> None:
     form = {**person.forms(person.tasks)["POST"], "title": "Milk"}
     answers = [person.send("POST", person.tasks, form) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [303, 303]
     assert [answer["Location"] for answer in answers] == [person.tasks] * 2
-    assert [answer.cookies["todo_done"].value for answer in answers] == [f"create.{only().pk}"] * 2
+    said = [answer.cookies["todo_done"] for answer in answers]
+    assert [cookie.value for cookie in said] == [f"create.{only().pk}"] * 2
+    assert [said[0][name] for name in ("httponly", "samesite", "max-age")] == [True, "Lax", 60]
     assert person.forms(person.tasks)["POST"]["Idempotency-Key"] != form["Idempotency-Key"]
 
 
@@ -421,6 +521,9 @@ def test_the_line_that_says_what_was_done_says_nothing_else(person: Person) -> N
         person.client.cookies["todo_done"] = forged
         page = person.client.get(person.tasks).content.decode()
         assert 'role="status"' not in page
+    person.client.cookies["todo_done"] = "create.1"
+    for refused in (person.send("POST", person.tasks, {"title": " "}), person.send("DELETE", person.tasks, {})):
+        assert 'role="status"' not in refused.content.decode()
     assert settings.CSRF_COOKIE_NAME in person.client.cookies
 
 

@@ -1,6 +1,7 @@
 """The key server: rotating, slow, lying, gone."""
 
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -207,14 +208,15 @@ def test_flood_of_unknown_keys_is_one_fetch_a_second_and_one_at_a_time(server: K
     assert server.most_at_once == 1
     assert 2 <= server.fetched <= 3
     gaps = [after - before for before, after in zip(server.asked_at, server.asked_at[1:], strict=False)]
-    assert min(gaps) > 0.9
+    assert 0.9 < min(gaps) < 1.9
 
 
 def test_flood_against_a_failing_server_is_one_fetch_a_second(server: KeyServer) -> None:
     server.answer = answer_json({}, 500)
+    started = time.monotonic()
     for number in range(20):
         assert_unavailable(signed(kid=f"key-{number % 2}"))
-    assert server.fetched <= 2
+    assert server.fetched <= 1 + (time.monotonic() - started) / jwks.PAUSE_SECONDS
 
 
 # --- Servers that lie, stall or are gone ------------------------------------------------------------------------
@@ -298,7 +300,14 @@ def test_server_that_hangs_costs_three_seconds_at_most(server: KeyServer) -> Non
     server.answer = hang
     started = time.monotonic()
     assert_unavailable(signed())
-    assert time.monotonic() - started < jwks.TIMEOUT_SECONDS + 0.9
+    assert 2.9 < time.monotonic() - started < 3.9
+
+
+def test_server_that_drips_is_let_go(server: KeyServer, monkeypatch) -> None:
+    monkeypatch.setattr(jwks, "TIMEOUT_SECONDS", 0.5)
+    server.answer = drip_body
+    assert_unavailable(signed())
+    wait_until(lambda: server.at_once == 0, 2)  # It would go on for four.
 
 
 @pytest.mark.promise("P-24")
@@ -341,7 +350,7 @@ def test_server_that_hangs_keeps_an_old_key_waiting_for_a_moment_only(server: Ke
     server.answer = hang
     started = time.monotonic()
     assert_taken(signed())
-    assert time.monotonic() - started < jwks.TIMEOUT_SECONDS / 2
+    assert time.monotonic() - started < 1
 
 
 def test_server_that_is_gone_is_503_and_cached_keys_go_on(server: KeyServer, monkeypatch) -> None:
@@ -403,9 +412,10 @@ FAILURES = {
     "nested": (answer_bytes(b"[" * 200_000), "is no JWKS"),
     "no content": (answer_bytes(b"", 204), "status 204"),
     "too much": (huge, "the answer has more than 262144 bytes"),
-    "too slow": (drip_body, "no answer within 0.5 seconds"),
+    "without end": (endless, "the answer has more than 262144 bytes"),
+    "too slow": (drip_body, "no answer within 0.5 seconds|TimeoutError"),  # Whoever wakes first says it.
     "headers too slow": (drip_headers, "no answer within 0.5 seconds"),
-    "nothing": (hang, "no answer within 0.5 seconds"),
+    "nothing": (hang, "no answer within 0.5 seconds|TimeoutError"),
     "hung up": (lambda handler: handler.connection.close(), "RemoteDisconnected"),
     "no HTTP": (lambda handler: handler.wfile.write(b"hunter22\r\n\r\n"), "BadStatusLine"),
 }  # fmt: skip
@@ -432,7 +442,7 @@ def test_failed_fetch_is_one_line_with_address_and_cause(server: KeyServer, log,
     assert_problem(response, 503, "service_unavailable")
     (line,) = errors(log)
     assert f"todo_project.jwks [find-me] No keys from {server.url}: " in line
-    assert cause in line
+    assert re.search(cause, line)
     for secret in ("hunter22", token.rpartition(".")[2]):
         assert secret not in log.getvalue()
 
@@ -457,7 +467,7 @@ def test_redirect_cannot_forge_or_fill_the_log(server: KeyServer, log) -> None:
 def test_failures_are_said_once_a_second_and_recovery_once(server: KeyServer, log) -> None:
     good = server.answer
     server.answer = answer_bytes(b"", 403)
-    for _ in range(20):
+    for _ in range(5):
         assert_unavailable(signed())
     assert len(errors(log)) == server.fetched == 1
     time.sleep(jwks.PAUSE_SECONDS + 0.1)

@@ -111,6 +111,7 @@ def test_page_is_for_who_asked_for_one(db, alice: Actor, request, code: str) -> 
     assert response.status_code == PROBLEMS[code][0]
     assert response["Content-Type"] == "text/html; charset=utf-8"
     assert code in response.content.decode()
+    assert (">Try again</a>" in response.content.decode()) == (response.status_code in {429, 503})
     assert response["Cache-Control"] == "private, no-cache"
 
 
@@ -350,6 +351,10 @@ def test_database_away_is_a_page_for_who_asked_for_one(database_away, alice: Act
     response = alice.get(alice.tasks, Accept=HTML)
     assert (response.status_code, response["Content-Type"]) == (503, "text/html; charset=utf-8")
     assert int(response["Retry-After"]) >= 1
+    assert 'class="filters"' not in response.content.decode()
+    # A link cannot write again.
+    for write in (alice.post(alice.tasks, {"title": "Milk"}, Accept=HTML), alice.delete(alice.task(1), Accept=HTML)):
+        assert (write.status_code, ">Try again</a>" in write.content.decode()) == (503, False)
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/docs", "/openapi.json", "/healthz", "/admin/login/", "/nothing"])
