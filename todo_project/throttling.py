@@ -158,7 +158,8 @@ class FairUseMiddleware:
         user = getattr(request, "user", None)
         if type(user) is Principal:  # Not isinstance, which would load the admin's lazy user.
             self.describe(request, user, response)
-        elif getattr(response, "data", {}).get("code") == "token_invalid":  # A missing or expired one is no guess.
+        # A missing or an expired token is no guess.
+        elif response.status_code == 401 and getattr(response, "data", {}).get("code") == "token_invalid":
             return self.refusal(request, "address") or response
         return response
 
