@@ -1,4 +1,4 @@
-"""What this service's gunicorn worker does otherwise than gunicorn's own: how it stops, and what it logs."""
+"""How a gunicorn worker stops, and what it logs."""
 
 import logging
 import select
