@@ -72,6 +72,7 @@ def test_what_operators_write_of_one_task_or_one_user_asks_one_shard(milk: Task)
         with CaptureQueriesContext(connection) as queries:
             write()
         asked = [query["sql"] for query in queries if "tasks_task" in query["sql"]]
+        asked = [sql for sql in asked if sql != "ANALYZE tasks_task"]
         assert asked
         assert [sql for sql in asked if shards_asked(sql) != 1] == []
     assert rows() == []
