@@ -188,7 +188,7 @@ class TaskAdmin(admin.ModelAdmin):
         return StreamingHttpResponse(lines, content_type="application/jsonl", headers=headers)
 
     def _erase(self, request: HttpRequest, user_id: str) -> HttpResponse:
-        tasks, _ = data.erase(user_id)
+        tasks, _, gone = data.erase(user_id)
         said = f"{tasks} task{pluralize(tasks)} erased."
         LogEntry.objects.create(
             user_id=request.user.pk,  # type: ignore[misc]  # The admin only shows pages to users who are signed in.
@@ -196,7 +196,9 @@ class TaskAdmin(admin.ModelAdmin):
             object_repr=said,  # Without the user's id, which must not be kept either.
             action_flag=DELETION,
         )
-        self.message_user(request, said, messages.SUCCESS)
+        if not gone:
+            said = f"{said[:-1]}, {data.STILL_READ} Then run manage.py erase_user for this user."
+        self.message_user(request, said, messages.SUCCESS if gone else messages.WARNING)
         return HttpResponseRedirect(reverse("admin:tasks_task_changelist"))
 
     def delete_view(

@@ -21,6 +21,7 @@ from todo_project.strict import decode_json
 
 BATCH_SIZE = 1000  # Tasks that are in memory at once, and that `erase` deletes in one transaction.
 MAX_LINE_BYTES = 256 * 1024  # More than the longest task needs, even with every character escaped.
+STILL_READ = "but the database's files still hold the text while somebody reads them, such as a backup."
 
 
 class NotEmpty(Exception):
@@ -47,11 +48,11 @@ def export(owner: str) -> Iterator[list[TaskRow]]:
         after = batch[-1]["created_at"], batch[-1]["id"]
 
 
-def erase(owner: str, progress: Callable[[int], object] = lambda tasks: None) -> tuple[int, int]:
+def erase(owner: str, progress: Callable[[int], object] = lambda tasks: None) -> tuple[int, int, bool]:
     """Delete the owner's tasks with their idempotency keys, and their entries in the admin's log.
 
     Each batch is committed separately, so a second call continues an interrupted one. Returns how many tasks and how
-    many log entries were deleted.
+    many log entries were deleted, and whether their text is gone from SQLite's files too.
     """
     log = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(Task))
     tasks = entries = 0
@@ -63,11 +64,13 @@ def erase(owner: str, progress: Callable[[int], object] = lambda tasks: None) ->
                 entries += log.filter(object_id__in=map(str, ids)).delete()[0]
             tasks += deleted
             progress(deleted)
+    gone = True
     if connection.vendor == "sqlite" and not connection.in_atomic_block:
-        _execute("PRAGMA wal_checkpoint(TRUNCATE)")  # The write-ahead log still has the deleted tasks.
+        # The write-ahead log still has the deleted tasks, and stays while somebody reads from before the deletion.
+        gone = _execute("PRAGMA wal_checkpoint(TRUNCATE)")[0] == 0
     if connection.vendor == "postgresql":
         _execute("ANALYZE tasks_task")  # Its statistics still have titles. No reader or writer waits for it.
-    return tasks, entries
+    return tasks, entries, gone
 
 
 def restore(owner: str, tasks: Iterable[Mapping[str, Any]]) -> int:
@@ -114,6 +117,8 @@ def parse_export(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         yield values
 
 
-def _execute(sql: str, *parameters: Any) -> None:
+def _execute(sql: str, *parameters: Any) -> Any:
+    """Run a statement, and return its first row, if it has rows."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
+        return cursor.description and cursor.fetchone()

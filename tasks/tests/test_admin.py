@@ -3,8 +3,10 @@
 import html
 import json
 import re
+import sqlite3
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -267,6 +269,19 @@ def test_a_users_tasks_are_erased_where_the_id_is_typed(operator: Client, milk: 
     assert [row for row in before if row[1] == "bob"] == rows()
     (line,) = LogEntry.objects.all()
     assert (line.object_repr, line.action_flag, line.object_id) == ("1 task erased.", DELETION, None)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite alone keeps what is deleted in its file.")
+def test_a_reader_who_keeps_the_text_in_the_files_is_told(operator: Client, milk: Task) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout = 100")  # As long as the page waits for the reader.
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as backup:
+        backup.execute("BEGIN")
+        backup.execute("SELECT count(*) FROM tasks_task").fetchone()
+        done = operator.post(f"{LIST}user/?user=alice", {"user_id": "alice"}, follow=True).content.decode()
+    assert '<li class="warning">1 task erased, but the database&#x27;s files still hold the text' in done
+    connection.close()  # The next one has its own timeout.
 
 
 def test_erasing_takes_the_right_to_delete_and_few_tasks(operator: Client, milk: Task, monkeypatch) -> None:

@@ -4,9 +4,10 @@ import inspect
 import io
 import json
 import re
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -271,7 +272,7 @@ def test_an_erasure_that_was_interrupted_goes_on(alice: Actor, db) -> None:
     with pytest.raises(KeyboardInterrupt):
         data.erase("alice", stop)
     assert (Task.objects.count(), LogEntry.objects.count()) == (3, 3)
-    assert data.erase("alice") == (3, 3)
+    assert data.erase("alice") == (3, 3, True)
     assert not Task.objects.exists()
     assert not LogEntry.objects.exists()
 
@@ -286,20 +287,30 @@ def test_a_task_that_is_created_meanwhile_is_erased_too(db) -> None:
         if late:
             Task.objects.create(user_id="alice", title="late", created_at=late.pop(0))
 
-    assert data.erase("alice", go_on_creating) == (7, 0)
+    assert data.erase("alice", go_on_creating) == (7, 0, True)
     assert not Task.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite alone keeps what is deleted in its file.")
-def test_no_title_is_left_in_the_files_of_sqlite(alice: Actor) -> None:
+def test_no_title_is_left_in_the_files_of_sqlite_and_while_somebody_reads_them_it_is_said(alice: Actor) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout = 100")  # As long as the command waits for the reader.
     for number in range(200):
         alice.post(alice.tasks, {"title": f"Unmistakable {number}", "description": "Unmistakable" * 9})
     file = Path(str(connection.settings_dict["NAME"]))
     files = [file, file.with_name(file.name + "-wal")]
     assert b"Unmistakable" in b"".join(file.read_bytes() for file in files)
-    data.erase("alice")
+    with closing(sqlite3.connect(file, isolation_level=None)) as backup:
+        backup.execute("BEGIN")
+        backup.execute("SELECT count(*) FROM tasks_task").fetchone()
+        for tasks in (200, 0):
+            with pytest.raises(CommandError, match=f"^Erased {tasks} tasks, but .* Run it again.$"):
+                run("erase_user", "alice", "--yes")
+        assert b"Unmistakable" in b"".join(file.read_bytes() for file in files)
+    assert "Erased 0 tasks, and" in run("erase_user", "alice", "--yes")
     assert b"Unmistakable" not in b"".join(file.read_bytes() for file in files)
+    connection.close()  # The next one has its own timeout.
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL alone keeps samples of what is deleted.")

@@ -26,8 +26,8 @@ class Command(BaseCommand):
         if not options["yes"]:
             raise CommandError("Nothing was erased. --yes erases them.")
         with tqdm(total=count, unit="task", disable=None) as bar:
-            tasks, entries = data.erase(owner, bar.update)
-        self.stdout.write(
-            f"Erased {tasks} task{'' if tasks == 1 else 's'}, "
-            f"and {entries} entr{'y' if entries == 1 else 'ies'} of the admin's log."
-        )
+            tasks, entries, gone = data.erase(owner, bar.update)
+        erased = f"Erased {tasks} task{'' if tasks == 1 else 's'}, "
+        if not gone:
+            raise CommandError(f"{erased}{data.STILL_READ} Run it again.")
+        self.stdout.write(f"{erased}and {entries} entr{'y' if entries == 1 else 'ies'} of the admin's log.")
