@@ -21,7 +21,9 @@ class Dialect:
     rfc3339: str
     # The same in RETURNING, unless it gives a datetime in UTC, which the caller still has to format.
     returned: str
+    # A time in the column {}, as a page begins after it. With `at_task`, owner, id and time are parameters once more.
     timestamp: str
+    at_task: bool
     # One parameter for any number of times, so that there are few different statements to prepare.
     updated_at_among: str
     # Case-insensitive search for a word, and how the word is written as its parameter.
@@ -43,6 +45,7 @@ DIALECTS = {
         rfc3339="to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
         returned="{} AT TIME ZONE 'UTC'",
         timestamp="CAST(%s AS timestamptz)",
+        at_task=False,
         updated_at_among="updated_at = ANY(CAST(string_to_array(%s, ',') AS timestamptz[]))",
         contains='{} COLLATE "C" ~ %s',  # With this collation the server's locale has no effect.
         pattern=regex_pattern,
@@ -53,7 +56,10 @@ DIALECTS = {
         next_updated_at="next_updated_at(updated_at)",
         rfc3339=SQLITE_RFC3339,
         returned=SQLITE_RFC3339,
-        timestamp="stored_timestamp(%s)",
+        # Rows sort by the text that is stored, so a page begins after the task's own, however another program wrote it.
+        timestamp="coalesce((SELECT {0} FROM tasks_task WHERE user_id = %s AND id = %s "
+        f"AND {SQLITE_RFC3339} = %s), stored_timestamp(%s))",
+        at_task=True,
         updated_at_among="updated_at_among(updated_at, %s)",
         contains="{} LIKE %s ESCAPE '\\'",
         pattern=like_pattern,

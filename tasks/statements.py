@@ -66,8 +66,10 @@ def page(
         parameters += [dialect.pattern(search)] * 2
     if after is not None:
         # An index on (user_id, key, id) can seek straight to the place that a row comparison names.
-        placeholder = "%s" if key == "title" else dialect.timestamp
+        placeholder = "%s" if key == "title" else dialect.timestamp.format(key)
         where.append(f"({key}, id) {'<' if descending else '>'} ({placeholder}, %s)")
+        if dialect.at_task and key != "title":
+            parameters += [owner, after[1], after[0]]
         parameters += after
     direction = "DESC" if descending else "ASC"
     return _tasks(

@@ -176,6 +176,25 @@ def test_a_title_has_the_text_of_the_client_and_not_of_the_statement(db) -> None
         assert statements.create("alice", {"title": title, "description": title})["title"] == title
 
 
+ELSEWHERE = ["2026-01-01 00:00:00+00:00", "2026-01-01T00:00:00Z", "2026-01-01 00:00", "2026-01-01 00:00:00.5"]
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="Times are text on SQLite alone.")
+@pytest.mark.parametrize("ordering", [ordering for ordering in ORDERINGS if "title" not in ordering])
+def test_a_walk_sees_each_task_once_however_another_program_stored_its_time(db, ordering: str) -> None:
+    key = ordering.removeprefix("-")
+    ids = [Task.objects.create(user_id="alice", title=text).pk for text in [*ELSEWHERE, "2026-01-01 00:00:00"] * 2]
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE tasks_task SET {key} = title")
+    seen: list[int] = []
+    after = None
+    while found := statements.page("alice", limit=1, ordering=ordering, after=after):
+        seen.append(found[0]["id"])
+        after = found[0][key], found[0]["id"]
+        assert len(seen) <= len(ids)
+    assert sorted(seen) == ids
+
+
 @pytest.mark.skipif("connection.vendor != 'sqlite'", reason="Times are text on SQLite alone.")
 @pytest.mark.parametrize(
     ("stored", "shown"),
