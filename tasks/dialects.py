@@ -97,7 +97,10 @@ def next_updated_at(updated_at: str) -> str:
 
 
 def rfc3339(stored: str | None) -> str | None:
-    return None if stored is None else from_stored(stored).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if stored is None:
+        return None
+    # Unlike strftime, it writes a year below 1000 in four digits.
+    return f"{from_stored(stored).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def stored_timestamp(rfc3339_text: str) -> str:

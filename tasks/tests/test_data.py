@@ -115,7 +115,11 @@ def test_an_import_restores_everything_but_ids_and_keys(alice: Actor, bob: Actor
     "text", [" padded ", " ", "\u2028\u0085\r\n\t", '"\\/', "𝄞e\u0301\ufeff\ufffe\x7f\x01", "x" * 200]
 )
 def test_text_and_times_come_back_exactly_however_they_got_there(text: str, tmp_path: Path) -> None:
-    moments = [datetime(1969, 12, 31, 23, 59, 59, 999999, UTC), datetime(9999, 1, 1, tzinfo=UTC)]
+    moments = [
+        datetime(999, 1, 1, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 59, 999999, UTC),
+        datetime(9999, 1, 1, tzinfo=UTC),
+    ]
     for moment in moments:
         Task.objects.create(user_id="alice", title=text, description=text * 25, created_at=moment, updated_at=moment)
     exported = export("alice", tmp_path)
