@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -104,6 +105,23 @@ def test_commands_show_their_progress_on_a_terminal_and_only_there(user: User, t
         assert "100%" in said, said
         assert "Milk" not in said
     assert manage(user.live.variables, "erase_user", user.subject, "--yes").stderr == ""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_an_export_that_is_stopped_leaves_no_file(live: Live, tmp_path: Path, how: signal.Signals) -> None:
+    fill(live.variables, how.name, 20_000)
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "export_user", how.name, str(tmp_path / "file")],
+        cwd=ROOT,
+        env=live.variables,
+        stderr=subprocess.DEVNULL,
+    )
+    while not any(path.stat().st_size for path in tmp_path.iterdir()):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(how)
+    assert process.wait(20) != 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_erasure_is_seen_by_the_running_service_at_once(live: Live) -> None:

@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import os
 import re
 import sqlite3
 import threading
@@ -76,6 +77,32 @@ def test_an_exported_file_is_for_its_owner_alone_and_replaces_none(alice: Actor,
         run("export_user", "alice", tmp_path / "not" / "there")
     assert file.read_bytes() == written
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_an_export_replaces_no_file_that_came_up_meanwhile(milk: Task, tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "alice.jsonl"
+
+    def somebody_writes_it(owner: str):
+        file.write_text("Mine")
+        yield [statements.read(owner, milk.pk)]
+
+    monkeypatch.setattr(data, "export", somebody_writes_it)
+    with pytest.raises(CommandError, match="File exists"):
+        run("export_user", "alice", file)
+    assert [(path, path.read_text()) for path in tmp_path.iterdir()] == [(file, "Mine")]
+
+
+def test_an_export_is_on_the_disk_before_it_has_its_name(milk: Task, tmp_path: Path, monkeypatch) -> None:
+    written = []
+
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/dev/fd/{descriptor}").resolve()
+        written.append((path.parent, path.stat().st_size) if path.is_file() else (path, sorted(path.iterdir())))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    file = tmp_path / "alice.jsonl"
+    run("export_user", "alice", file)
+    assert written == [(tmp_path, file.stat().st_size), (tmp_path, [file])]
 
 
 def test_an_export_that_breaks_off_leaves_no_file(milk: Task, tmp_path: Path, monkeypatch) -> None:

@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", help="the user id")
         parser.add_argument("file", nargs="?", type=Path, help="a new file; standard output if not given")
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:  # With nohup it is not.
+                signal.signal(number, lambda number, _: sys.exit(128 + number))  # So that no unfinished file stays.
+        super().run_from_argv(argv)
 
     def handle(self, *args: Any, **options: Any) -> None:
         owner, exported = options["user"], 0
@@ -49,7 +56,11 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
     try:
         with open(descriptor, "wb") as file:
             yield file
-        os.rename(unfinished, path)
-    except BaseException:
+            file.flush()
+            os.fsync(file.fileno())  # The tasks may be erased next, and then the power fails.
+        os.link(unfinished, path)  # Which replaces no file that came up meanwhile, as a rename would.
+    finally:
         os.unlink(unfinished)
-        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
