@@ -182,6 +182,7 @@ class TaskAdmin(admin.ModelAdmin):
             raise PermissionDenied
         batches = data.export(request.GET.get("user", ""))
         first = next(batches, [])  # Read before the answer begins, so that an error is still told by its status.
+        self._log(request, "A user's tasks exported.", CHANGE)
         tasks = chain(first, chain.from_iterable(batches))
         lines = (orjson.dumps(task, option=orjson.OPT_APPEND_NEWLINE) for task in tasks)
         headers = {"Content-Disposition": 'attachment; filename="tasks.jsonl"'}
@@ -190,16 +191,20 @@ class TaskAdmin(admin.ModelAdmin):
     def _erase(self, request: HttpRequest, user_id: str) -> HttpResponse:
         tasks, _, gone = data.erase(user_id)
         said = f"{tasks} task{pluralize(tasks)} erased."
-        LogEntry.objects.create(
-            user_id=request.user.pk,  # type: ignore[misc]  # The admin only shows pages to users who are signed in.
-            content_type=ContentType.objects.get_for_model(Task),
-            object_repr=said,  # Without the user's id, which must not be kept either.
-            action_flag=DELETION,
-        )
+        self._log(request, said, DELETION)  # Without the user's id, which must not be kept either.
         if not gone:
             said = f"{said[:-1]}, {data.STILL_READ} Then run manage.py erase_user for this user."
         self.message_user(request, said, messages.SUCCESS if gone else messages.WARNING)
         return HttpResponseRedirect(reverse("admin:tasks_task_changelist"))
+
+    def _log(self, request: HttpRequest, said: str, flag: int) -> None:
+        """Write an entry of the admin's log that names no task."""
+        LogEntry.objects.create(
+            user_id=request.user.pk,  # type: ignore[misc]  # The admin only shows pages to users who are signed in.
+            content_type=ContentType.objects.get_for_model(Task),
+            object_repr=said,
+            action_flag=flag,
+        )
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -313,12 +318,7 @@ class TaskAdmin(admin.ModelAdmin):
         said = f"{written} task{pluralize(written)} {done}."
         if written > 1:
             # One entry for the whole action, besides the entries for each task.
-            LogEntry.objects.create(
-                user_id=request.user.pk,  # type: ignore[misc]  # As above.
-                content_type=ContentType.objects.get_for_model(Task),
-                object_repr=said,
-                action_flag=DELETION if done == "deleted" else CHANGE,
-            )
+            self._log(request, said, DELETION if done == "deleted" else CHANGE)
         if left := count - written:
             said += f" {left} changed or gone in the meantime, and left alone."
         self.message_user(request, said, messages.SUCCESS)

@@ -239,8 +239,11 @@ def test_a_users_page_exports_their_tasks(operator: Client, alice: Actor, milk: 
     lines = b"".join(export.streaming_content).splitlines()
     assert [json.loads(line) for line in lines] == alice.get(alice.tasks).json()
     assert export["Content-Disposition"] == 'attachment; filename="tasks.jsonl"'
+    (line,) = LogEntry.objects.values("user__username", "object_repr", "object_id", "change_message")
+    assert list(line.values()) == ["operator", "A user's tasks exported.", None, ""]
     User.objects.create_user("clerk", password=PASSWORD, is_staff=True)
     assert sign_in("clerk").get(link).status_code == 403
+    assert LogEntry.objects.count() == 1
 
 
 def test_an_export_that_cannot_begin_is_refused_and_is_no_empty_file(
