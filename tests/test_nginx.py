@@ -461,6 +461,8 @@ def test_the_proxys_log_has_the_request_id_and_no_search_word(user: User, proxy:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_the_unit_of_the_guide_is_one_that_systemd_takes(tmp_path: Path) -> None:
     (unit,) = (block.text for block in blocks("docs/deploy.md") if block.text.startswith("[Unit]"))
+    # It gives up after five starts in ten seconds.
+    assert int(unit.partition("\nRestartSec=")[2].split()[0]) * 4 > 10
     # Only the two programs must be where it says.
     shown = "/srv/todo/.venv/bin/"
     assert unit.count(shown) == 2
