@@ -102,8 +102,15 @@ def test_a_backup_taken_while_it_serves_is_restored_as_the_guide_says(tmp_path: 
             newer_tag = alice.request("PUT", other, {"title": "After the backup"}).headers["ETag"]
             create(alice, "after")
 
+        (backup,) = tmp_path.glob("todo*")
+        assert backup.stat().st_mode & 0o077 == 0  # It has every title.
         for block in RESTORE:
             shell(block, tmp_path, RESTORED_URL=restored_url)
+        if not POSTGRESQL:
+            replaced = (tmp_path / "replaced/db.sqlite3").read_bytes()
+            with pytest.raises(AssertionError, match="File exists"):
+                shell(RESTORE[0], tmp_path)
+            assert (tmp_path / "replaced/db.sqlite3").read_bytes() == replaced
         with serving(restored_url) as service:
             alice.live = bob.live = service
             assert service.request("GET", "/readyz").status == 200
