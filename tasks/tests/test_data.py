@@ -284,6 +284,17 @@ def test_nothing_of_the_erased_user_is_left_and_all_of_the_others_is(alice: Acto
     )
 
 
+@pytest.mark.parametrize("user", ["-alice", "--yes", "-"])
+def test_a_user_id_may_begin_with_a_dash_after_two(user: str, bobs: Task, tmp_path: Path) -> None:
+    Task.objects.create(user_id=user, title="Milk")
+    before = rows()
+    run("export_user", "--", user, tmp_path / "file")
+    run("erase_user", "--yes", "--", user)
+    assert [row for row in before if row[1] == "bob"] == rows()
+    run("import_user", "--", user, tmp_path / "file")
+    assert Task.objects.get(user_id=user).title == "Milk"
+
+
 def test_the_token_of_an_erased_user_sees_an_empty_list(alice: Actor, milk: Task) -> None:
     run("erase_user", "alice", "--yes")
     assert (alice.get(alice.tasks).status_code, alice.get(alice.tasks).json()) == (200, [])
