@@ -215,7 +215,7 @@ def test_an_import_is_refused_for_a_user_who_has_tasks(milk: Task, tmp_path: Pat
     before = rows()
     with pytest.raises(CommandError, match="this user has tasks"):
         run("import_user", "alice", tmp_path / "0.jsonl")
-    for user in ("", "x" * 256):
+    for user in ("", "x" * 256, "a/b", "a\0", "a\udcff"):
         with pytest.raises(CommandError, match="1 to 255"):
             run("import_user", user, tmp_path / "0.jsonl")
     with pytest.raises(CommandError, match="No such file"):

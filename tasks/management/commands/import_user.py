@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm  # type: ignore[import-untyped]  # It has no types.
 
 from tasks import data
+from todo_project.authentication import FORBIDDEN_IN_SUBJECT, MAX_SUBJECT
 
 
 class Command(BaseCommand):
@@ -20,8 +21,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         owner = options["user"]
-        if not 1 <= len(owner) <= 255:
-            raise CommandError("A user id has 1 to 255 characters.")
+        if not 1 <= len(owner) <= MAX_SUBJECT or FORBIDDEN_IN_SUBJECT.search(owner):
+            raise CommandError("No token has this user id: it is 1 to 255 characters, without a slash or a NUL.")
         try:
             with options["file"].open("rb") as file:
                 imported = data.restore(owner, data.parse_export(lines(file)))
