@@ -1,5 +1,6 @@
 """Serializers with strict JSON types: a number is not a title, "yes" is not a boolean."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -125,6 +126,8 @@ class TaskSerializer(TaskInputSerializer):
 class ExportedTaskSerializer(TaskInputSerializer):
     """A task in an export. Text is taken untrimmed, and a field that the export does not know yet gets its default."""
 
+    default_error_messages = dict.fromkeys(("invalid", "null"), "The line is not a JSON object.")
+
     user_id = serializers.CharField()
     created_at = serializers.DateTimeField()
     # Every write moves it on, and there is no year 10000.
@@ -141,8 +144,12 @@ class ExportedTaskSerializer(TaskInputSerializer):
         return fields
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        if isinstance(data, dict) and not data.keys() <= {*self.fields, "id"}:
-            raise serializers.ValidationError(["A member of it is not known here."], code="unknown")
+        unknown = sorted(data.keys() - {*self.fields, "id"}) if isinstance(data, dict) else []
+        if unknown:
+            # The name of a field says which release the export is of. Any other name may be anything.
+            fields = [name for name in unknown if re.fullmatch("[a-z][a-z0-9_]{0,39}", name)]
+            named = f"The member {fields[0]}" if fields else "A member of it"
+            raise serializers.ValidationError([f"{named} is not known here."], code="unknown")
         values: dict[str, Any] = super().to_internal_value(data)
         return values
 

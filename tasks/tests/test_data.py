@@ -210,6 +210,22 @@ def test_a_broken_file_is_refused_by_its_line_and_nothing_is_imported(fault: str
     assert rows() == before
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"due_at": "Milk", "Milk at home": 1}', "The member due_at is not known here."),
+        ('{"Milk at home": 1}', "A member of it is not known here."),
+        ("[]", "The line is not a JSON object."),
+        ("null", "The line is not a JSON object."),
+    ],
+)
+def test_a_refusal_names_what_another_release_has_and_quotes_nothing(db, line: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "other.jsonl").write_text(line)
+    with pytest.raises(CommandError) as refusal:
+        run("import_user", "alice", tmp_path / "other.jsonl")
+    assert str(refusal.value) == f"Nothing was imported. Line 1: {said}"
+
+
 def test_an_import_is_refused_for_a_user_who_has_tasks(milk: Task, tmp_path: Path) -> None:
     export("alice", tmp_path)
     before = rows()
