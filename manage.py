@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import Error
 
-from todo_project.database import is_refusal
+from todo_project.database import is_refusal, report_unavailable
 
 
 def main() -> None:
@@ -19,6 +19,8 @@ def main() -> None:
         sys.exit(f"Configuration: {error}")
     except Error as error:
         if not is_refusal(error):
+            if sys.argv[1:2] != ["migrate"] and report_unavailable(error):  # The database is not migrated.
+                sys.exit(1)
             raise
         # psycopg lists one cause for each address it tried; the first says enough.
         sys.exit(f"Database: {str(error).strip().splitlines()[0]}")

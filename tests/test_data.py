@@ -124,6 +124,21 @@ def test_an_export_that_is_stopped_leaves_no_file(live: Live, tmp_path: Path, ho
     assert list(tmp_path.iterdir()) == []
 
 
+def test_on_a_database_that_is_not_migrated_a_command_ends_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with fresh_database() as url:
+        for arguments in (
+            ["export_user", "alice"],
+            ["export_user", "alice", str(tmp_path / "new")],
+            ["erase_user", "--yes", "alice"],
+            ["import_user", "alice", str(tmp_path / "file")],
+            ["clear_idempotency_keys"],
+        ):
+            (line,) = manage(environment(url), *arguments, expect=1).stderr.splitlines()
+            assert "The database is not migrated (manage.py migrate): it lacks" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_an_erasure_is_seen_by_the_running_service_at_once(live: Live) -> None:
     ann, bob = User(live), User(live)
     task, other = ann.create("Milk"), bob.create("Bread")
