@@ -371,7 +371,7 @@ def test_no_title_is_left_in_the_files_of_sqlite_and_while_somebody_reads_them_i
     connection.close()  # The next one has its own timeout.
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL alone keeps samples of what is deleted.")
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite keeps no samples of what is deleted")
 def test_no_title_is_left_in_the_statistics_of_postgresql(alice: Actor, bobs: Task) -> None:
     for number in range(200):
         Task.objects.create(user_id="alice", title=f"Unmistakable {number}", idempotency_key=f"k{number}")
