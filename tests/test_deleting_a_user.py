@@ -110,6 +110,6 @@ def test_the_guides_command_erases_a_person(erase_tasks: Path, tmp_path: Path) -
     with live() as service:
         ann = User(service)
         ann.create("Milk")
-        *_, name, _, yes = command.split()
-        manage(service.variables, name, ann.subject, yes)
+        _, _, *arguments = command.replace("USER_ID", ann.subject).split()
+        manage(service.variables, *arguments)
         assert ann.list() == []
