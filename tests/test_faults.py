@@ -581,7 +581,8 @@ def test_a_worker_that_is_killed_loses_nothing(service: Live, cluster: Cluster) 
             under.wait_for(lambda: len(workers(service)) == 2)
             under.wait_for_answers()
         under.over()
-    assert set(under.statuses) <= FINE | {"RemoteDisconnected", "ConnectionResetError"}
+    # The last: killed between an answer's headers and its body.
+    assert set(under.statuses) <= FINE | {"RemoteDisconnected", "ConnectionResetError", "IncompleteRead"}
 
 
 @pytest.mark.promise("P-109")
