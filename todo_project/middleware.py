@@ -95,7 +95,7 @@ class ProblemMiddleware:
                 refusals.warning("Host %r is not in DJANGO_ALLOWED_HOSTS", request.META.get("HTTP_HOST", "")[:255])
                 return problem_response(request, 400, "bad_request", "This service does not answer to that host name.")
         # Django would write a form's large file to the disk first. The API's parsers refuse it once they know the user.
-        if is_too_large(request) and not request.path_info.startswith("/api/"):
+        if not request.path_info.startswith("/api/") and is_too_large(request):
             return problem_response(request, 413, "payload_too_large", TOO_LARGE)
         response = self.get_response(request)
         if isinstance(response, HttpResponseNotAllowed):

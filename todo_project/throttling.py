@@ -1,4 +1,4 @@
-"""Fair use: THROTTLE_RATE limits each user's requests and, behind a trusted proxy, each address's refused requests.
+"""Fair use: THROTTLE_RATE limits each user's requests and, behind a trusted proxy, each address's guesses.
 
 settings.py uses these classes only if THROTTLE_RATE is set.
 """
@@ -145,7 +145,7 @@ class UserThrottle(BaseThrottle):
 
 
 class FairUseMiddleware:
-    """Tells each signed-in user what is left, and refuses an address after too many refused requests or sign-ins."""
+    """Tells each signed-in user what is left, and refuses an address after too many invalid tokens or sign-ins."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -169,7 +169,7 @@ class FairUseMiddleware:
         allowance = count(kind, address) if address else None
         if allowance is None or allowance.left >= 0:
             return None
-        detail = f"Too many refused requests or sign-ins from your address. Try again in {allowance.seconds} seconds."
+        detail = f"Too many invalid tokens or sign-ins from your address. Try again in {allowance.seconds} seconds."
         return problem_response(request, 429, "throttled", detail, {"Retry-After": str(allowance.seconds)})
 
     def describe(self, request: HttpRequest, user: Principal, response: HttpResponseBase) -> None:

@@ -5,7 +5,7 @@ import select
 from copy import copy
 from typing import Any
 
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers import base  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
@@ -42,7 +42,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
         gunicorn's own line quotes what was sent: a search word, the rest of a body, or a whole token.
         """
-        if isinstance(exc, ParseException):
+        ours = isinstance(exc, (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName))
+        if isinstance(exc, errors.ParseException) and not ours:
             refusals.warning("A malformed request is refused: %s", type(exc).__name__)
         else:
             logger.error("A request failed in the server", exc_info=exc)
