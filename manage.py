@@ -4,6 +4,7 @@
 import os
 import sys
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import Error
@@ -14,6 +15,7 @@ from todo_project.database import is_refusal, report_unavailable
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "todo_project.settings")
     try:
+        settings.INSTALLED_APPS  # noqa: B018  # Without settings Django goes on for some commands, and fails elsewhere.
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"Configuration: {error}")

@@ -458,7 +458,7 @@ def test_every_entrance_refuses_in_one_line(command: tuple[str, ...], status: in
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("command", ["migrate", "issue_token", "runserver"])
+@pytest.mark.parametrize("command", ["migrate", "issue_token", "runserver", "makemigrations", "shell"])
 def test_every_command_refuses(command: str) -> None:
     done = run("manage.py", command, DJANGO_SECRET_KEY="")
     assert done.returncode == 1
