@@ -5,7 +5,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import against, connections, cpu, growth, keys, machine, report, sqlite, systems, tokens, worker
+from benchmarks import (
+    against,
+    connections,
+    cpu,
+    growth,
+    keys,
+    machine,
+    migrations,
+    report,
+    sqlite,
+    systems,
+    tokens,
+    worker,
+)
 from benchmarks import bench as benches
 from benchmarks.bench import Bench
 from benchmarks.check import check, check_noop
@@ -29,7 +42,7 @@ def main() -> None:
         "command", nargs="?", default="compare", choices=("check", "against", "all", *COMMANDS), help="default: compare"
     )
     parser.add_argument("--size", type=int, default=1_000_000, help="tasks in the table, a hundred for each user")
-    parser.add_argument("--large", type=int, default=10_000_000, help="tasks in the table of `growth`")
+    parser.add_argument("--large", type=int, default=10_000_000, help="tasks in the table of `growth` and `migrations`")
     parser.add_argument("--rounds", type=int, default=5, help="rounds in alternation")
     parser.add_argument("--seconds", type=float, default=4, help="length of one cell of load")
     parser.add_argument("--connections", type=int, default=16, help="connections of the load generator")
@@ -51,6 +64,8 @@ def run(command: str, options: argparse.Namespace) -> None:
     data = Data(options.size, spare=round(options.seconds * 20_000) if command == "compare" else 0)
     if command == "growth":
         data = Data(options.large, heavy=100_000)
+    elif command == "migrations":
+        data = Data(options.large)
     elif command == "sqlite":
         data = Data(min(options.size, 100_000))
     elif command == "check":
@@ -74,6 +89,7 @@ COMMANDS: dict[str, Callable[[Bench, argparse.Namespace], Section]] = {
     "sqlite": lambda bench, options: sqlite.sqlite(bench, options.rounds),
     "cpu": lambda bench, options: cpu.cpu(bench, options.rounds),
     "growth": lambda bench, options: growth.growth(bench, options.rounds, Data(10_000)),
+    "migrations": lambda bench, options: migrations.migrations(bench),
     "memory": lambda bench, options: worker.memory(bench, options.requests),
     "keys": lambda bench, options: keys.keys(bench, options.rounds),
     "startup": lambda bench, options: worker.startup(bench, options.rounds * 9),

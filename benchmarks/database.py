@@ -236,12 +236,12 @@ def cluster(workspace: Path) -> Iterator[Cluster]:
         yield server
 
 
-def migrate(database_url: str) -> None:
-    """Let the project's own migrations make the table."""
+def migrate(database_url: str, *target: str) -> None:
+    """Let the project's own migrations make the table; an app and a migration name where to stop."""
     from benchmarks.systems import project_environment
 
     subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        [sys.executable, "manage.py", "migrate", *target, "--verbosity", "0"],
         cwd=machine.PROJECT, env=project_environment(database_url), check=True,
     )  # fmt: skip
 

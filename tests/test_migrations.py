@@ -17,14 +17,14 @@ from django.db import migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
-from tests.live import ROOT, User, environment, live, manage
+from tests.live import ROOT, User, environment, fresh_database, live, manage
 
 POSTGRESQL = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2] != "sqlite3"
 
 # --- What a migration may do ------------------------------------------------------------------------------------------
 
-# Made before the first release, when the tables had no rows.
-BASELINE = {"0001_task_table", "0002_idempotency_key", "0003_description_length"}
+# The first makes the table, and the fourth an index by SQL: test_the_index_of_the_keys_is_made_while_somebody_writes.
+TRIED_BELOW = {"0001_task_table", "0004_idempotency_index"}
 HARMLESS = (migrations.CreateModel, migrations.AlterModelOptions, migrations.AlterModelManagers)
 
 
@@ -53,12 +53,12 @@ def faults(operations: list[Operation], atomic: bool, made: frozenset[str] = fro
 
 
 @pytest.mark.promise("P-110")
-def test_no_migration_since_the_first_release_locks_a_full_table_or_breaks_the_running_code() -> None:
+def test_no_migration_locks_a_full_table_or_breaks_the_running_code() -> None:
     loader = MigrationLoader(None)
-    since = {
-        name: one for (app, name), one in loader.disk_migrations.items() if app == "tasks" and name not in BASELINE
+    ours = {
+        name: one for (app, name), one in loader.disk_migrations.items() if app == "tasks" and name not in TRIED_BELOW
     }
-    assert [f"{name}: {fault}" for name, one in since.items() for fault in faults(one.operations, one.atomic)] == []
+    assert [f"{name}: {fault}" for name, one in ours.items() for fault in faults(one.operations, one.atomic)] == []
 
 
 @pytest.mark.parametrize(
@@ -203,15 +203,48 @@ def test_an_index_is_made_while_somebody_writes(tmp_path: Path) -> None:
         (migration,) = (tmp_path / "tasks" / "migrations").glob("*_next.py")
         top = "class Migration(migrations.Migration):\n"
         migration.write_text(migration.read_text().replace(top, f"{top}    atomic = False\n"))
+        cut_off(tmp_path, database_url, "tasks_owner_title")
         with client_at_work(User(service)) as statuses, open_writer(database_url):
             run(tmp_path, database_url, "migrate", "--noinput")
         assert statuses == {200, 201, 204}
-        if POSTGRESQL:
-            with psycopg.connect(database_url) as connection:
-                valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'tasks_owner_title'::regclass"
-                assert connection.execute(valid).fetchone() == (True,)
-        run(tmp_path, database_url, "migrate", "tasks", "0003")
+        assert not POSTGRESQL or is_valid(database_url, "tasks_owner_title")
+        run(tmp_path, database_url, "migrate", "tasks", "0004")
         assert service.request("GET", "/readyz").status == 200
+
+
+@pytest.mark.promise("P-110")
+def test_the_index_of_the_keys_is_made_while_somebody_writes() -> None:
+    with fresh_database() as database_url:
+        run(ROOT, database_url, "migrate", "tasks", "0003")
+        cut_off(ROOT, database_url, "tasks_idempotency_key")
+        with open_writer(database_url):
+            run(ROOT, database_url, "migrate", "--noinput")
+        assert not POSTGRESQL or is_valid(database_url, "tasks_idempotency_key")
+        run(ROOT, database_url, "migrate", "tasks", "0001")
+        run(ROOT, database_url, "migrate", "--noinput")
+
+
+def test_a_database_that_has_the_index_of_the_keys_keeps_it() -> None:
+    """Before 0004 was a migration of its own, 0002 made the index."""
+    with fresh_database() as database_url:
+        run(ROOT, database_url, "migrate", "--noinput")
+        run(ROOT, database_url, "migrate", "--fake", "tasks", "0003")
+        run(ROOT, database_url, "migrate", "--noinput")
+
+
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite makes an index in one transaction")
+def test_an_index_that_somebody_else_is_making_is_left_to_them() -> None:
+    with fresh_database() as database_url:
+        run(ROOT, database_url, "migrate", "tasks", "0003")
+        with psycopg.connect(database_url) as writer:
+            writer.execute(WRITE)
+            with migrating(ROOT, database_url) as first:
+                until_an_index_waits(database_url)
+                with migrating(ROOT, database_url) as second:
+                    assert second.communicate(timeout=30)[1] == "Database: canceling statement due to lock timeout\n"
+                writer.rollback()
+                assert first.wait(timeout=30) == 0
+        assert is_valid(database_url, "tasks_idempotency_key")
 
 
 @contextmanager
@@ -223,24 +256,59 @@ def open_writer(database_url: str) -> Iterator[None]:
     if not POSTGRESQL:
         yield
         return
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'"
 
     def end() -> None:
-        with psycopg.connect(database_url, autocommit=True) as watcher:
-            while watcher.execute(waiting).fetchone() == (0,):
-                time.sleep(0.1)
+        until_an_index_waits(database_url)
         time.sleep(1)
-        connection.rollback()
+        writer.rollback()
 
-    with psycopg.connect(database_url) as connection:
-        row = "INSERT INTO tasks_task (user_id, title, completed, created_at, updated_at) VALUES ('bob', 'Rent', false, now(), now())"
-        connection.execute(row)
+    with psycopg.connect(database_url) as writer:
+        writer.execute(WRITE)
         ending = threading.Thread(target=end, daemon=True)
         ending.start()
         yield
         assert not ending.is_alive(), "No index was made concurrently."
 
 
+def cut_off(folder: Path, database_url: str, index: str) -> None:
+    """Let a migration lose its connection while it makes the index; what is left is not valid."""
+    if not POSTGRESQL:
+        return
+    with psycopg.connect(database_url) as writer:
+        writer.execute(WRITE)
+        with migrating(folder, database_url) as process:
+            writer.execute("SELECT pg_terminate_backend(%s)", [until_an_index_waits(database_url)])
+            assert process.wait(timeout=30) == 1
+        writer.rollback()
+    assert not is_valid(database_url, index)
+
+
+def until_an_index_waits(database_url: str) -> int:
+    """Wait until an index that is made concurrently waits for a writer; return the process that makes it."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE query LIKE '% INDEX CONCURRENTLY %' AND wait_event_type = 'Lock'"
+    ends = time.monotonic() + 30
+    with psycopg.connect(database_url, autocommit=True) as watcher:
+        while time.monotonic() < ends:
+            for (pid,) in watcher.execute(waiting):
+                return int(pid)
+            time.sleep(0.1)
+    raise AssertionError("No index was made concurrently.")
+
+
+def migrating(folder: Path, database_url: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "manage.py", "migrate", "--noinput"]
+    return subprocess.Popen(command, cwd=folder, env=environment(database_url), stderr=subprocess.PIPE, text=True)
+
+
+def is_valid(database_url: str, index: str) -> bool:
+    with psycopg.connect(database_url) as connection:
+        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass"
+        return connection.execute(valid, [index]).fetchone() == (True,)
+
+
+WRITE = """
+INSERT INTO tasks_task (user_id, title, completed, created_at, updated_at) VALUES ('bob', 'Rent', false, now(), now())
+"""
 APPLIED = "from django.db.migrations.recorder import MigrationRecorder as M; print(M.Migration.objects.last().name)"
 
 

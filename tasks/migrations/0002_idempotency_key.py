@@ -19,12 +19,4 @@ class Migration(migrations.Migration):
             name="idempotency_key",
             field=models.CharField(db_collation="binary", editable=False, max_length=255, null=True),
         ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("idempotency_key__isnull", False)),
-                fields=("user_id", "idempotency_key"),
-                name="tasks_idempotency_key",
-            ),
-        ),
     ]

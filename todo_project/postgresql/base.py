@@ -22,6 +22,7 @@ from typing import Any
 
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
 from django.db.backends.postgresql import base, schema
 from django.db.models import Index, Model
 from psycopg import errors
@@ -211,7 +212,8 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
 
     A migration waits for a lock no longer than a second, because every other statement on the table queues up behind
     it. If it gives up it has changed nothing, and can be run again. With `atomic = False` it makes and removes indexes
-    concurrently, by Django's plain operations: those that Django has for it fail on SQLite.
+    concurrently, by Django's plain operations: those that Django has for it fail on SQLite. If that is cut off, it too
+    can be run again.
     """
 
     def __enter__(self) -> "SchemaEditor":
@@ -221,10 +223,33 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
         return self
 
     def add_index(self, model: type[Model], index: Index, concurrently: bool = False) -> None:
+        if not self.atomic_migration:
+            self.drop_invalid_index(model._meta.db_table, index.name)
         super().add_index(model, index, concurrently or not self.atomic_migration)
 
     def remove_index(self, model: type[Model], index: Index, concurrently: bool = False) -> None:
         super().remove_index(model, index, concurrently or not self.atomic_migration)
+
+    def drop_invalid_index(self, table: str, index: str) -> None:
+        """Drop what is left of an index whose concurrent creation was cut off; nothing can complete it.
+
+        Raises OperationalError after a second if somebody else is still making it.
+        """
+        if not self._is_invalid(index):
+            return
+        with transaction.atomic(self.connection.alias):
+            # Whoever makes an index holds this lock.
+            self.execute("SET LOCAL lock_timeout = '1s'")
+            self.execute(f"LOCK TABLE {self.quote_name(table)} IN SHARE UPDATE EXCLUSIVE MODE")
+            cut_off = self._is_invalid(index)
+        if cut_off:
+            self.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.quote_name(index)}")
+
+    def _is_invalid(self, index: str) -> bool:
+        with self.connection.cursor() as cursor:
+            sql = "SELECT FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid"
+            cursor.execute(sql, [self.quote_name(index)])
+            return cursor.fetchone() is not None
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
