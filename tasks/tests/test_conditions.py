@@ -29,7 +29,7 @@ FOREIGN += [
     '"\' OR 1=1 --"'.replace(" ", "+"),
 ]
 MALFORMED = ["", " ", ",", "x", '"', '"x', 'x"', 'w/"x"', 'W/ "x"', '"a" "b"', '"a";"b"', '"a"b', '*, "a"', '"a", *']
-MALFORMED += ["**", '"a b"', '"a\x7f"', "20261123052541000000", "'a'", "W/*"]
+MALFORMED += ["**", '"a b"', '"a\x7f"', "20261123052541000000", "'a'", "W/*", "\xa0*"]
 EARLIER = '"20200101000000000000"'  # A tag as tasks have it, of none of theirs.
 WRITES = ["put", "flip", "set", "delete"]
 

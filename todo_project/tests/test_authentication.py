@@ -636,6 +636,13 @@ def test_the_memory_of_signatures_is_bounded() -> None:
         authentication._claims_signed_by.cache_clear()
 
 
+def test_the_memory_of_headers_is_bounded() -> None:
+    for number in range(100):
+        with pytest.raises(AuthenticationFailed):
+            authentication.verify(forged(HS256 | {"x": number}, {}, b"x").encode())
+    assert authentication._header.cache_info().currsize < 100
+
+
 @pytest.mark.promise("P-96")
 def test_a_long_token_is_verified_each_time() -> None:
     token = sign("alice", picture="x" * authentication.MAX_REMEMBERED_TOKEN)

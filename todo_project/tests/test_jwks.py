@@ -310,6 +310,12 @@ def test_server_that_drips_is_let_go(server: KeyServer, monkeypatch) -> None:
     wait_until(lambda: server.at_once == 0, 2)  # It would go on for four.
 
 
+def test_server_that_hangs_is_let_go(server: KeyServer, monkeypatch) -> None:
+    monkeypatch.setattr(jwks, "TIMEOUT_SECONDS", 0.5)
+    server.answer = hang
+    assert jwks.KeySet(server.url)._current_fetch().done.wait(2)  # It would go on for four.
+
+
 @pytest.mark.promise("P-24")
 def test_a_flood_of_unknown_keys_waits_once_for_a_server_that_hangs(server: KeyServer) -> None:
     """Every thread of the process would wait for it, and none be left for the users whose key is cached."""
@@ -405,6 +411,10 @@ FAILURES = {
     "forbidden": (answer_bytes(b"", 403), "status 403"),
     "redirect": (
         answer_bytes(b"", 308, Location="https://user:hunter22@www.example.com/jwks?key=hunter22"),
+        "status 308 to https://www.example.com/jwks",
+    ),
+    "folded redirect": (
+        answer_bytes(b"", 308, Location="https://www.example.com/jwks?key=\r\n hunter22"),
         "status 308 to https://www.example.com/jwks",
     ),
     "html": (answer_bytes(b"<html>", **{"Content-Type": "text/html; charset=utf-8"}), "text/html, is no JWKS"),
