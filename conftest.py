@@ -16,6 +16,7 @@ from model_bakery import baker
 
 from tasks.models import Task
 from tests import citus
+from todo_project.static import StaticFilesMiddleware
 
 
 def sign(subject: Any, **claims: Any) -> str:
@@ -81,6 +82,23 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     with citus.joined(citus.at(citus.URL, connection.settings_dict["NAME"])):
         with django_db_blocker.unblock():
             call_command("distribute", "--yes", "--shards", "4", verbosity=0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_are_found_once() -> Iterator[None]:
+    """Each client makes the middleware anew, and finding the files takes it longer than most tests."""
+    find = StaticFilesMiddleware.add_files_from_finders
+    found: dict[str, dict[str, Any]] = {}
+
+    def add(middleware: Any) -> None:
+        if middleware.static_prefix not in found:
+            find(middleware)
+            found[middleware.static_prefix] = middleware.files
+        middleware.files = dict(found[middleware.static_prefix])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StaticFilesMiddleware, "add_files_from_finders", add)
         yield
 
 
