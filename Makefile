@@ -31,9 +31,9 @@ test: $(VENV)/dev.stamp node  ## Everything a newcomer should see pass: SQLite, 
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -m "$(EVERYDAY) and not documents"
 	TEST_STATEMENTS_BY_CURSOR=true $(BIN)/python -m tests.postgres $(BIN)/python -m pytest -q tasks
 
-# Seconds each: real key servers, subprocesses, races.
+# Seconds each: real key servers, subprocesses, races, thousands of pages.
 SLOW := $(addprefix --ignore ,$(addprefix todo_project/tests/test_,better_auth.py database.py jwks.py settings.py) \
-	$(addprefix tasks/tests/test_,pages_stay_put.py concurrency.py))
+	$(addprefix tasks/tests/test_,admin_odd_requests.py pages_stay_put.py concurrency.py))
 
 check: $(VENV)/dev.stamp lint types quick  ## The everyday part, in under a minute: lint, types, the quick tests on SQLite
 
