@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from axes.backends import AxesStandaloneBackend
+from axes.handlers.database import AxesDatabaseHandler
 from axes.middleware import AxesMiddleware
 from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
@@ -18,7 +19,7 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
 from django.http.response import HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 from django.urls import reverse
@@ -155,6 +156,20 @@ class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]  # django-axe
     def authenticate(self, request: HttpRequest | None, *args: Any, **credentials: Any) -> None:
         if request is not None:
             super().authenticate(request, *args, **credentials)
+
+
+class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
+    """Counts failed sign-ins and keeps nothing that they sent: a password in another field, a title in an address."""
+
+    def user_login_failed(self, sender: Any, credentials: Any, request: Any = None, **kwargs: Any) -> None:
+        if request is None:
+            return
+        sent = request.GET, request.POST
+        request.GET = request.POST = QueryDict()
+        try:
+            super().user_login_failed(sender, credentials, request, **kwargs)
+        finally:
+            request.GET, request.POST = sent
 
 
 def operator_name(request: HttpRequest, credentials: dict[str, str]) -> str:

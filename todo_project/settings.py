@@ -212,6 +212,7 @@ CSRF_FAILURE_VIEW = "todo_project.problems.csrf_failure"
 # from other addresses. The database counts them, so locks hold in every process and after a restart.
 AUTHENTICATION_BACKENDS = ["todo_project.middleware.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
 LOGIN_REDIRECT_URL = "admin:index"  # Where the admin's sign-in leads if its `next` is on another site.
+AXES_HANDLER = "todo_project.middleware.LockoutHandler"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "todo_project.middleware.operator_address"
 AXES_USERNAME_CALLABLE = "todo_project.middleware.operator_name"
@@ -222,7 +223,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_CALLABLE = "todo_project.admin.locked_out"
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 AXES_DISABLE_ACCESS_LOG = True  # Django's own last_login says when an operator signed in.
-AXES_SENSITIVE_PARAMETERS = ["username"]  # Somebody may have typed a password there.
+AXES_SENSITIVE_PARAMETERS = ["username"]  # Kept out of the log: somebody may have typed a password there.
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

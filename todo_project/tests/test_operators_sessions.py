@@ -1,10 +1,11 @@
-"""Operators' sessions end, and staff who may only view tasks can only view them."""
+"""Operators' sessions end, staff who may only view tasks can only view them, and a failed sign-in leaves no text behind."""
 
 import re
 import time
 from datetime import timedelta
 
 import pytest
+from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
@@ -95,6 +96,23 @@ def test_staff_who_may_only_view_tasks_see_them_and_change_nothing(milk: Task, b
 def test_staff_without_any_permission_see_no_task(milk: Task) -> None:
     User.objects.create_user("nobody", password=PASSWORD, is_staff=True)
     assert sign_in("nobody").get(LIST).status_code == 403
+
+
+@pytest.mark.promise("P-119")
+def test_a_failed_sign_in_leaves_nothing_of_what_it_sent() -> None:
+    """Its page is where an operator without a session is led, with the address of a search in `next`."""
+    client = Client()
+    page = client.get(f"{LIST}?q=Zebra", follow=True)
+    (path, _), *_ = page.redirect_chain
+    for _ in range(2):  # django-axes adds what the second sends to what the first sent.
+        answer = client.post(
+            path, {"username": "operatr", "password": PASSWORD, "next": f"{LIST}?q=Zebra", "note": "Zebra"}
+        )
+        assert answer.status_code == 200
+        assert f'value="{LIST}?q=Zebra"' in answer.content.decode()
+    (attempt,) = AccessAttempt.objects.values()
+    assert attempt["failures_since_start"] == 2
+    assert "Zebra" not in str(attempt) and PASSWORD not in str(attempt)
 
 
 @pytest.mark.promise("P-114")
