@@ -114,7 +114,8 @@ class CORSMiddleware(CorsMiddleware):
             return self.get_response(request)
         response: Any = super().__call__(request)
         if origin is not None and self.is_enabled(request):
-            allowed = "Access-Control-Allow-Origin" in response or origin.endswith(f"//{request.get_host()}")
+            host = request._get_raw_host()  # type: ignore[attr-defined]  # get_host() would refuse a foreign one here, too.
+            allowed = "Access-Control-Allow-Origin" in response or origin.endswith(f"//{host}")
             if not allowed:
                 refusals.warning("Origin %r is not in CORS_ALLOWED_ORIGINS", origin[:255])
         return response

@@ -146,6 +146,15 @@ def test_host_that_is_not_ours_is_named_with_its_setting(alice: Actor, log) -> N
     assert "todo_project.refusals [find-me]" in log.getvalue()
 
 
+@pytest.mark.parametrize("host", ["evil.example", "x" * 300, "a b", ""])
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:3000"])
+def test_host_that_is_not_ours_is_a_warning_whatever_the_origin(alice: Actor, log, host: str, origin: str) -> None:
+    problem = assert_problem(alice.get(alice.tasks, Host=host, Origin=origin), 400, "bad_request")
+    assert problem["detail"] == "This service does not answer to that host name."
+    assert refused(log)[0].startswith("Host ")
+    assert "ERROR" not in log.getvalue() and "Traceback" not in log.getvalue()
+
+
 @pytest.mark.parametrize("host", ["evil\nforged", "evil\r\n\x1b[31m", "evil\x85", "'evil' ERROR", "x" * 8000, ""])
 def test_host_cannot_forge_or_fill_the_log(alice: Actor, log, host: str) -> None:
     assert alice.get(alice.tasks, Host=host).status_code == 400
