@@ -21,7 +21,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 HERE = Path(__file__).resolve().parent
 OLDEST_NODE = 20
@@ -140,9 +140,15 @@ class BetterAuthServer:
         self.stop()
 
     def sign_up(self, email: str, **members: str) -> Session:
+        return self._enter("sign-up", email, name="Test", **members)
+
+    def sign_in(self, email: str) -> Session:
+        return self._enter("sign-in", email)
+
+    def _enter(self, how: str, email: str, **members: str) -> Session:
         cookies = CookieJar()
-        body = {"email": email, "password": "correct horse battery", "name": "Test", **members}
-        answer, headers = self._call("POST", "/api/auth/sign-up/email", cookies, body)
+        body = {"email": email, "password": "correct horse battery", **members}
+        answer, headers = self._call("POST", f"/api/auth/{how}/email", cookies, body)
         return Session(
             user_id=answer["user"]["id"],
             email=email,
@@ -150,6 +156,15 @@ class BetterAuthServer:
             bearer_token=headers["set-auth-token"],
             cookies=cookies,
         )
+
+    def is_signed_in(self, session: Session) -> bool:
+        """Return whether Better Auth still takes the session's cookie."""
+        answer, _ = self._call("GET", "/api/auth/get-session", session.cookies)
+        return answer is not None and bool(answer["user"]["id"] == session.user_id)
+
+    def restart(self, **secrets: str) -> None:
+        """Start Better Auth anew with these variables; its database stays."""
+        self._call("POST", f"/restart?{urlencode(secrets)}")
 
     def token(self, session: Session) -> str:
         """The jwt plugin's token: signed with a published key in mode jwks, with the shared secret in mode hs256."""

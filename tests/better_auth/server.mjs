@@ -19,7 +19,8 @@ const {
   TODO_URL = "", // the todo service that it calls
   EXIT_WITH_STDIN = "", // set by client.py, so that no server outlives the test run
 } = process.env;
-// Better Auth itself reads BETTER_AUTH_SECRET and BETTER_AUTH_SECRETS.
+// Better Auth itself reads BETTER_AUTH_SECRET and BETTER_AUTH_SECRETS. TOKEN_SECRET signs the HS256 tokens instead of
+// Better Auth's own secret. POST /restart changes these three.
 
 for (const [name, value, allowed] of [
   ["MODE", MODE, ["jwks", "hs256"]],
@@ -40,9 +41,9 @@ const mailbox = []; // what a mail server would have been given
 let keys = "on";
 let keysFetched = 0;
 
-// The secret Better Auth signs with now: the first of BETTER_AUTH_SECRETS, or else BETTER_AUTH_SECRET.
+// Better Auth's own secret is the first of BETTER_AUTH_SECRETS, or else BETTER_AUTH_SECRET.
 async function signHs256(claims) {
-  const { secret } = await auth.$context;
+  const secret = process.env.TOKEN_SECRET || (await auth.$context).secret;
   return new SignJWT(claims).setProtectedHeader({ alg: "HS256" }).sign(new TextEncoder().encode(secret));
 }
 
@@ -122,6 +123,10 @@ async function handle(request, response) {
       return ownToken(request, response);
     case "GET /mailbox":
       return send(response, 200, mailbox);
+    case "POST /restart": // with other secrets and the same database, which is in memory
+      Object.assign(process.env, Object.fromEntries(url.searchParams));
+      await makeHandler();
+      return send(response, 200, {});
     case "POST /rotate-keys":
       if (MODE === "hs256") return send(response, 409, { message: "no keys in MODE=hs256" });
       return send(response, 200, await rotateKeys(url.searchParams.has("withdraw")));
@@ -149,6 +154,13 @@ async function handle(request, response) {
 }
 
 let auth, authHandler, baseURL;
+
+async function makeHandler() {
+  auth = makeAuth(baseURL);
+  authHandler = toNodeHandler(auth);
+  await auth.$context; // a wrong secret ends the start here, not the first request
+}
+
 const server = createServer((request, response) => {
   handle(request, response).catch((error) => {
     console.error(error);
@@ -163,9 +175,7 @@ server.on("error", (error) => {
 server.listen(Number(PORT), "127.0.0.1", async () => {
   try {
     baseURL = `http://127.0.0.1:${server.address().port}`;
-    auth = makeAuth(baseURL);
-    authHandler = toNodeHandler(auth);
-    await auth.$context; // a wrong secret ends the start here, not the first request
+    await makeHandler();
   } catch (error) {
     console.error(error.message);
     process.exit(1);

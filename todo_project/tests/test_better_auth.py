@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from conftest import Actor, assert_problem, rows
-from tests.better_auth.client import BetterAuthServer, Session, why_unavailable
+from tests.better_auth.client import BetterAuthError, BetterAuthServer, Session, why_unavailable
 from todo_project import authentication, jwks
 from todo_project.tests.environment import SECRET, configure
 from todo_project.tests.key_server import ALGORITHMS
@@ -22,6 +22,8 @@ pytestmark = [
 ]
 
 NEW_SECRET = "Qw7eRt5yUi3oPa1sDf9gHj6kLz4xCv2b"
+OWN_SECRET = "Bn8mVc2xZl6kJh4gFd0sAq9wEr3tYu5i"
+ROTATION = f"2:{NEW_SECRET},1:{SECRET}"
 
 
 @pytest.fixture(scope="module")
@@ -166,18 +168,46 @@ def test_other_user_ids_are_taken(settings, kind: str) -> None:
 
 
 @pytest.mark.promise("P-22")
-def test_secret_rotation(settings, sharing: BetterAuthServer) -> None:
-    old = sign_up(sharing)
-    rotation = f"2:{NEW_SECRET},1:{SECRET}"
-    with BetterAuthServer.start(mode="hs256", BETTER_AUTH_SECRETS=rotation) as rotated:
-        configure(settings, BETTER_AUTH_SECRETS=rotation)
-        ann = sign_up(rotated)
-        token = rotated.token(ann)
-        assert jwt.decode(token, NEW_SECRET, ["HS256"], options={"verify_aud": False})["sub"] == ann.user_id
-        uses_the_service(ann.user_id, token)
-        uses_the_service(old.user_id, sharing.token(old))
+def test_secret_rotation(settings) -> None:
+    """The frontend signs its tokens with a secret that is not Better Auth's own."""
+    with BetterAuthServer.start(mode="hs256", secret=OWN_SECRET, TOKEN_SECRET=SECRET) as server:
+        ann = sign_up(server)
+        before = server.token(ann)
+        configure(settings, BETTER_AUTH_SECRETS=ROTATION)
+        uses_the_service(ann.user_id, before)
+        server.restart(TOKEN_SECRET=NEW_SECRET)
+        assert server.is_signed_in(ann)
+        after = server.token(ann)
+        assert jwt.decode(after, NEW_SECRET, ["HS256"], options={"verify_aud": False})["sub"] == ann.user_id
+        uses_the_service(ann.user_id, after)
+        uses_the_service(ann.user_id, before)
         configure(settings, BETTER_AUTH_SECRETS=f"2:{NEW_SECRET}")
-        refused(old.user_id, sharing.token(old))
+        refused(ann.user_id, before)
+        uses_the_service(ann.user_id, after)
+
+
+@pytest.mark.promise("P-22")
+@pytest.mark.parametrize("mode", ["hs256", "jwks"])
+def test_a_change_of_better_auths_own_secret_ends_its_sessions_and_no_token(settings, mode) -> None:
+    """SECURITY.md says so of both ways to sign. Better Auth needs the old secret twice to read its private keys."""
+    with BetterAuthServer.start(mode=mode, secret=SECRET) as server:
+        ann = sign_up(server)
+        before = server.token(ann)
+        if mode == "jwks":
+            configure(settings, BETTER_AUTH_SECRET="", BETTER_AUTH_URL=server.base_url)
+        else:
+            configure(settings, BETTER_AUTH_SECRETS=ROTATION)
+        assert server.is_signed_in(ann)
+        server.restart(BETTER_AUTH_SECRETS=ROTATION)
+        assert not server.is_signed_in(ann)
+        uses_the_service(ann.user_id, before)
+        again = server.sign_in(ann.email)
+        assert again.user_id == ann.user_id and server.is_signed_in(again)
+        uses_the_service(ann.user_id, server.token(again))
+        if mode == "jwks":
+            server.restart(BETTER_AUTH_SECRET="")
+            with pytest.raises(BetterAuthError, match="500"):
+                server.token(again)
 
 
 @pytest.mark.promise("P-23")
