@@ -5,15 +5,22 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.cookies import SimpleCookie
 from statistics import median
 from urllib.parse import urlencode
 
 import pytest
+import requests
 
-from tests.live import Answer, Live, User, live, manage
+from tests.live import Answer, Live, User, fresh_database, live, manage, serving
 
 OPERATOR, PASSWORD = "operator", "correct horse battery staple"
+ACCOUNT = {
+    "DJANGO_SUPERUSER_USERNAME": OPERATOR,
+    "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+    "DJANGO_SUPERUSER_EMAIL": "operator@example.com",
+}
 LOGIN = "/operators/login/?next=/operators/"
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
@@ -22,9 +29,7 @@ HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 def service() -> Iterator[Live]:
     """A service with two processes behind one proxy. The tests play the proxy by sending X-Forwarded-For."""
     with live(ADMIN_PATH="operators", TRUSTED_PROXIES="1") as running:
-        account = {"DJANGO_SUPERUSER_USERNAME": OPERATOR, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
-        account["DJANGO_SUPERUSER_EMAIL"] = "operator@example.com"
-        manage(running.variables | account, "createsuperuser", "--noinput")
+        manage(running.variables | ACCOUNT, "createsuperuser", "--noinput")
         yield running
 
 
@@ -174,3 +179,70 @@ def test_the_admin_is_at_its_path_and_nowhere_else(service: Live) -> None:
     alice = User(service)
     assert service.request("GET", alice.tasks, **signed_in).status == 401
     assert service.request("GET", here, token=alice.token).status == 302
+
+
+# --- DJANGO_SECRET_KEY is rotated -------------------------------------------------------------------------------------
+
+OLD, NEW = "old-xW7qLr2Vb9Nc4Tz6Km8Ph3Jd5Fs1Ga0", "new-Zk4mYt8Rw2Xc6Vb9Nq3Lp7Hj5Df1Gs0"
+
+
+@contextmanager
+def two_instances() -> Iterator[tuple[Live, Live]]:
+    """Two on one database, with the old secret."""
+    own = {"DJANGO_SECRET_KEY": OLD, "WEB_CONCURRENCY": "1"}
+    with fresh_database() as database, serving(database, **own) as one, serving(database, **own) as other:
+        manage(one.variables | ACCOUNT, "createsuperuser", "--noinput")
+        yield one, other
+
+
+def restart(instance: Live, secret: str, former: str) -> None:
+    instance.stop()
+    instance.variables |= {"DJANGO_SECRET_KEY": secret, "DJANGO_SECRET_KEY_FALLBACKS": former}
+    instance.start()
+
+
+def send_form(page: Live, to: Live, path: str, **form: str) -> requests.Session:
+    """A browser in which the form of one instance was sent to the other."""
+    browser = requests.Session()
+    browser.headers["Accept"] = "text/html"
+    (token,) = set(re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', browser.get(page.url + path).text))
+    sent = browser.post(to.url + path, {"csrfmiddlewaretoken": token, **form}, allow_redirects=False)
+    assert sent.status_code == 302, sent.text
+    return browser
+
+
+def operator_signs_in(page: Live, to: Live) -> requests.Session:
+    return send_form(page, to, "/admin/login/", username=OPERATOR, password=PASSWORD, next="/admin/")
+
+
+def status(browser: requests.Session, instance: Live, path: str) -> int:
+    return browser.get(instance.url + path, allow_redirects=False).status_code
+
+
+@pytest.mark.promise("P-99")
+def test_rotating_the_secret_key_on_two_instances_in_turn_signs_nobody_out() -> None:
+    with two_instances() as (one, other):
+        ann = User(one)
+        for title in ("Milk", "Bread"):
+            ann.create(title)
+        operator, person = operator_signs_in(one, other), send_form(one, other, "/login", token=ann.token)
+        for secret, former in ((OLD, NEW), (NEW, OLD), (NEW, "")):
+            for restarted in (one, other):
+                restart(restarted, secret, former)
+                for first, second in ((one, other), (other, one)):
+                    made_here = send_form(first, second, "/login", token=ann.token)
+                    link = first.request("GET", f"{ann.tasks}?limit=1", token=ann.token).headers["Link"]
+                    next_page = link[1 : link.index(">")].removeprefix(first.url)
+                    for instance in (first, second):
+                        assert status(operator, instance, "/admin/") == 200
+                        assert status(person, instance, ann.tasks) == status(made_here, instance, ann.tasks) == 200
+                        assert instance.request("GET", next_page, token=ann.token).status == 200
+            person = made_here  # What the old secret signed has ended when that is removed.
+
+
+def test_a_new_secret_key_that_the_other_instance_does_not_know_signs_out() -> None:
+    """SECURITY.md says so; without it the test above would show nothing."""
+    with two_instances() as (one, other):
+        operator = operator_signs_in(one, other)
+        restart(one, NEW, OLD)
+        assert [status(operator, instance, "/admin/") for instance in (one, other, one)] == [200, 302, 302]

@@ -387,7 +387,7 @@ def env_secret(name: str) -> str:
 
 
 def env_former_secrets(name: str) -> list[str]:
-    """Return the former secrets that are accepted while this service's own secret is rotated."""
+    """Return the other secrets that are accepted while this service's own secret is rotated."""
     return [refuse_guessable(name, secret) for secret in env_list(name)]
 
 
