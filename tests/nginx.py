@@ -55,14 +55,14 @@ class Nginx:
 
     @property
     def log(self) -> str:
-        return (self.folder / "todo.log").read_text() + (self.folder / "error.log").read_text()
+        return "".join(file.read_text() for file in sorted(self.folder.glob("*.log")))
 
     def connect_with_tls(self) -> HTTPSConnection:
         trusted = ssl.create_default_context(cafile=self.folder / "todo.pem")
         return HTTPSConnection("127.0.0.1", self.https, timeout=20, context=trusted)
 
 
-def configuration(folder: Path, services: list[int], http: int, https: int, below: bool) -> str:
+def configuration(folder: Path, services: list[int], http: int, https: int, below: bool, errors: bool) -> str:
     """The guide's blocks with this run's ports and files; `below` a path, or with more services, as the guide has it."""
     main, site, prefixed = (block.text for block in blocks("docs/deploy.md") if block.info == "nginx")
     prefix, location = prefixed.split("\n", 1) if below else ('proxy_set_header SCRIPT_NAME "";', WHOLE)
@@ -75,6 +75,7 @@ def configuration(folder: Path, services: list[int], http: int, https: int, belo
         "/etc/ssl/todo.example.com.pem": str(folder / "todo.pem"),
         "/etc/ssl/todo.example.com.key": str(folder / "todo.key"),
         "/var/log/nginx/": f"{folder}/",
+        **({"error_log /dev/null emerg;": ""} if errors else {}),
     }.items():
         assert site.count(shown) == 1, shown
         site = site.replace(shown, ours)
@@ -100,13 +101,14 @@ def write_certificate(folder: Path) -> None:
 
 
 @contextmanager
-def nginx(*services: Live, below: bool = False) -> Iterator[Nginx]:
-    """nginx before these instances of the service; it is gone afterwards."""
+def nginx(*services: Live, below: bool = False, errors: bool = False) -> Iterator[Nginx]:
+    """nginx before these instances of the service; it is gone afterwards. With `errors` it also logs those."""
     assert NGINX is not None
     folder = Path(tempfile.mkdtemp(prefix="todo-nginx-"))
     running = Nginx(folder, free_port(), free_port())
     write_certificate(folder)
-    text = configuration(folder, [int(one.variables["PORT"]) for one in services], running.http, running.https, below)
+    ports = [int(one.variables["PORT"]) for one in services]
+    text = configuration(folder, ports, running.http, running.https, below, errors)
     (folder / "nginx.conf").write_text(text)
     command = [NGINX, "-e", f"{folder}/error.log", "-p", str(folder), "-c", f"{folder}/nginx.conf", "-g", "daemon off;"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)

@@ -21,6 +21,7 @@ from tests.below_a_path import PASSWORD, walk
 from tests.better_auth.client import BetterAuthServer, why_unavailable
 from tests.live import ROOT, Answer, Live, User, live, manage
 from tests.nginx import NGINX, Nginx, nginx
+from tests.postgres import free_port
 from tests.test_documents import blocks
 
 # What holds of gunicorn alone holds through nginx too. These run here again, with this module's `live`.
@@ -68,7 +69,7 @@ def service() -> Iterator[Live]:
 
 @pytest.fixture(scope="module", autouse=True)
 def proxy(live: Live) -> Iterator[Nginx]:
-    with nginx(live) as running:
+    with nginx(live, errors=True) as running:  # A test finds there what waited in a file.
         live.front = running.http
         yield running
         live.front = 0
@@ -456,6 +457,22 @@ def test_the_proxys_log_has_the_request_id_and_no_search_word(user: User, proxy:
     assert f"GET {user.tasks} 200" in line
     assert "searchword" not in proxy.log
     assert user.token not in proxy.log
+
+
+def test_the_proxys_logs_have_no_search_word_when_an_instance_refuses_or_the_disk_fails(user: User) -> None:
+    """nginx puts the whole request line into its log of errors."""
+    stopped = Live(user.live.variables | {"PORT": str(free_port())})
+    stopped.log_file.unlink()
+    search = f"{user.tasks}?search=ZEBRASEARCH"
+    with nginx(stopped, user.live) as front, closing(HTTPConnection("127.0.0.1", front.http, timeout=20)) as connection:
+        for _ in range(4):
+            assert user.request("GET", search, connection=connection).status == 200
+        shutil.rmtree(front.folder / "body")
+        assert user.request("POST", search, b"x" * 1_000_000, connection=connection).status == 500
+        time.sleep(0.5)
+        assert front.log.count(f"GET {user.tasks} 200") == 4
+        assert f"127.0.0.1:{stopped.variables['PORT']}" in front.log, "the log says which instance refused"
+        assert "ZEBRASEARCH" not in front.log, front.log
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
