@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import json
 import re
 
 import pytest
@@ -56,6 +57,22 @@ def test_the_openapi_document_is_the_one_the_code_makes() -> None:
     written, generated = (yaml.safe_dump(yaml.safe_load(text)).splitlines() for text in (path.read_text(), made))
     difference = list(difflib.unified_diff(written, generated, path.name, "the code", lineterm=""))
     assert not difference, "make schema writes it anew:\n" + "\n".join(difference[:200])
+
+
+def test_every_package_that_is_asked_for_has_its_reason() -> None:
+    """So have the tools that the Makefile installs. The peers of the benchmarks are no part of the project."""
+    pinned = [(ROOT / name).read_text() for name in ("requirements.in", "requirements-dev.in")]
+    names = set(re.findall(r"^([\w.-]+(?:\[\w+\])?)==", "\n".join(pinned), re.M))
+    names |= set(re.findall(r"([a-z-]+)==\d", (ROOT / "Makefile").read_text()))
+    for folder in ("tests/better_auth", "tests/client", "examples/frontend"):
+        package = json.loads((ROOT / folder / "package.json").read_text())
+        names |= {*package["dependencies"], *package.get("devDependencies", {})}
+    names = names - {"typescript", "typescript-7"} | {"TypeScript"}
+    section = (SPECS / "research.md").read_text().partition("\n## Dependencies\n")[2].partition("\n**No version")[0]
+    section = re.sub(r"`[^`]*`", "", section)  # A command or a file is no package.
+    missing = [name for name in sorted(names) if not re.search(rf"(?<![\w@/-]){re.escape(name)}(?![\w/-])", section)]
+    assert len(names) > 50
+    assert missing == []
 
 
 def default_name(field: models.Field) -> str:
