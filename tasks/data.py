@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+import orjson
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
@@ -21,6 +22,7 @@ from todo_project.strict import decode_json
 
 BATCH_SIZE = 1000  # Tasks that are in memory at once, and that `erase` deletes in one transaction.
 MAX_LINE_BYTES = 256 * 1024  # More than the longest task needs, even with every character escaped.
+TAKE_A_WHOLE_ONE = "Import a whole copy of one export."
 STILL_READ = "but the database's files still hold the text while somebody reads them, such as a backup."
 
 
@@ -28,8 +30,8 @@ class NotEmpty(Exception):
     """The owner has tasks, so nothing is restored."""
 
 
-class BrokenLine(ValueError):
-    """A line is not a task of an export; the message names the line's number."""
+class BrokenExport(ValueError):
+    """The lines are not one whole export; the message says where and why."""
 
 
 def count(owner: str) -> int:
@@ -46,6 +48,16 @@ def export(owner: str) -> Iterator[list[TaskRow]]:
     while batch := statements.page(owner, limit=BATCH_SIZE, ordering="created_at", after=after):
         yield batch
         after = batch[-1]["created_at"], batch[-1]["id"]
+
+
+def export_lines(owner: str) -> Iterator[bytes]:
+    """Yield the owner's tasks as lines of JSON, and last how many they are, so that a cut file is noticed."""
+    exported = 0
+    for batch in export(owner):
+        for task in batch:
+            yield orjson.dumps(task, option=orjson.OPT_APPEND_NEWLINE)
+        exported += len(batch)
+    yield b'{"tasks": %d}\n' % exported
 
 
 def erase(owner: str, progress: Callable[[int], object] = lambda tasks: None) -> tuple[int, int, bool]:
@@ -98,23 +110,35 @@ def parse_export(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """Yield the tasks in the lines of an export, as `restore` takes them.
 
     Raises:
-        BrokenLine: a line is not JSON, not a task, or belongs to another user than the first line.
+        BrokenExport: a line is not JSON, not a task, or belongs to another user than the first line, or the last line
+            is missing, has another number of tasks, or is not the last.
     """
-    serializer, first = ExportedTaskSerializer(), None
+    serializer, first, ended = ExportedTaskSerializer(), None, False
     for number, line in enumerate(lines, 1):
+        if ended:
+            raise BrokenExport(f"Line {number} comes after the end of the export. {TAKE_A_WHOLE_ONE}")
         try:
             if len(line) > MAX_LINE_BYTES:
                 raise ValueError
-            values: dict[str, Any] = serializer.run_validation(decode_json(line))
+            value = decode_json(line)
+            ended = isinstance(value, dict) and value.keys() == {"tasks"}
+            values: dict[str, Any] = value if ended else serializer.run_validation(value)
         except ValidationError as error:
-            raise BrokenLine(f"Line {number}: {in_words(next(validation_errors(error.detail)))}") from None
+            raise BrokenExport(f"Line {number}: {in_words(next(validation_errors(error.detail)))}") from None
         except (ValueError, RecursionError):
-            raise BrokenLine(f"Line {number} is not a line of JSON, or too long for a task.") from None
+            raise BrokenExport(f"Line {number} is not a line of JSON, or too long for a task.") from None
+        if ended:
+            if values["tasks"] != number - 1:
+                said = f"Line {number} does not say how many tasks come before it, {number - 1}."
+                raise BrokenExport(f"{said} {TAKE_A_WHOLE_ONE}")
+            continue
         user_id = values.pop("user_id")
         first = first or user_id
         if user_id != first:
-            raise BrokenLine(f"Line {number} is a task of another user than line 1.")
+            raise BrokenExport(f"Line {number} is a task of another user than line 1.")
         yield values
+    if not ended:
+        raise BrokenExport(f"The last line is missing, which says how many tasks there are. {TAKE_A_WHOLE_ONE}")
 
 
 def _execute(sql: str, *parameters: Any) -> Any:

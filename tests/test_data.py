@@ -71,7 +71,7 @@ def test_the_memory_of_each_command_is_bounded(tmp_path: Path) -> None:
                 peak(variables, "erase_user", user, "--yes"),
             ]
             with file.open("rb") as exported:
-                assert sum(1 for _ in exported) == tasks
+                assert sum(1 for _ in exported) == tasks + 1
             again = manage(variables, "erase_user", "--dry-run", f"{user}-again").stdout
             assert again == f"{user}-again has {tasks} tasks.\n"
         size = file.stat().st_size / 2**20
@@ -83,7 +83,7 @@ def test_the_memory_of_each_command_is_bounded(tmp_path: Path) -> None:
 def test_an_export_goes_to_standard_output_and_the_report_of_it_does_not(user: User) -> None:
     tasks = [user.create("Ünïted"), user.create("Milk")]
     done = manage(user.live.variables, "export_user", user.subject)
-    assert [json.loads(line) for line in done.stdout.splitlines()] == tasks
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [*tasks, {"tasks": 2}]
     assert done.stderr == "Exported 2 tasks.\n"
 
 

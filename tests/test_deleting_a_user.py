@@ -56,7 +56,7 @@ def sign_up(server: BetterAuthServer, service: Live, email: str) -> tuple[Sessio
 def give(user: User, tasks: int, folder: Path) -> None:
     moment = "2026-01-01T00:00:00.000000Z"
     task = {"title": "Milk", "user_id": "x", "created_at": moment, "updated_at": moment}
-    (folder / "tasks.jsonl").write_text(f"{json.dumps(task)}\n" * tasks)
+    (folder / "tasks.jsonl").write_text(f"{json.dumps(task)}\n" * tasks + json.dumps({"tasks": tasks}))
     manage(user.live.variables, "import_user", user.subject, str(folder / "tasks.jsonl"))
 
 

@@ -39,7 +39,9 @@ def export(owner: str, folder: Path) -> list[dict[str, Any]]:
     """Export to a new file, and read it."""
     file = folder / f"{len(list(folder.iterdir()))}.jsonl"
     run("export_user", owner, file)
-    return [json.loads(line) for line in file.read_bytes().splitlines()]
+    *tasks, end = [json.loads(line) for line in file.read_bytes().splitlines()]
+    assert end == {"tasks": len(tasks)}
+    return tasks
 
 
 def log(task: Task) -> None:
@@ -162,7 +164,7 @@ def test_text_and_times_come_back_exactly_however_they_got_there(text: str, tmp_
 
 def test_an_export_of_a_release_with_fewer_fields_can_be_restored(milk: Task, tmp_path: Path) -> None:
     line = {key: value for key, value in export("alice", tmp_path)[0].items() if key != "description"}
-    (tmp_path / "old.jsonl").write_text(json.dumps(line))
+    (tmp_path / "old.jsonl").write_text(json.dumps(line) + '\n{"tasks": 1}\n')
     run("import_user", "bob", tmp_path / "old.jsonl")
     assert Task.objects.get(user_id="bob").description is None
 
@@ -207,6 +209,34 @@ def test_a_broken_file_is_refused_by_its_line_and_nothing_is_imported(fault: str
     with pytest.raises(CommandError, match=r"^Nothing was imported\. Line 4\b") as refusal:
         run("import_user", "alice", tmp_path / "broken.jsonl")
     assert "Milk" not in str(refusal.value)
+    assert rows() == before
+
+
+@pytest.mark.promise("P-118")
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("tasks", [0, 3, 4])
+def test_a_damaged_export_is_refused_with_what_is_wrong_and_what_to_do(tasks: int, bobs: Task, tmp_path: Path) -> None:
+    for number in range(tasks):
+        Task.objects.create(user_id="alice", title=f"Milk {number}")
+    export("alice", tmp_path)
+    *lines, end = (tmp_path / "0.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "damaged.jsonl").touch()
+    before = rows()
+    refused = {
+        "The last line is missing, which says how many tasks there are.": [lines, lines[:1]],
+        f"Line {tasks + 2} comes after the end of the export.": [[*lines, end] * 2, [*lines, end, b"\n"]],
+        f"Line {tasks + 1} does not say how many tasks come before it, {tasks}.": [
+            [*lines, b'{"tasks": %s}' % number] for number in (b"1", b"-1", b"null", b'"Milk"')
+        ],
+    }
+    if tasks:
+        refused[f"Line {tasks} does not say how many tasks come before it, {tasks - 1}."] = [[*lines[1:], end]]
+    for reason, files in refused.items():
+        for file in files:
+            (tmp_path / "damaged.jsonl").write_bytes(b"".join(file))
+            with pytest.raises(CommandError) as refusal:
+                run("import_user", "carol", tmp_path / "damaged.jsonl")
+            assert str(refusal.value) == f"Nothing was imported. {reason} Import a whole copy of one export."
     assert rows() == before
 
 
@@ -407,7 +437,7 @@ def test_every_statement_on_tasks_names_the_owner(milk: Task, bobs: Task, tmp_pa
             assert " OR " not in condition, sql
 
 
-@pytest.mark.parametrize("function", [data.count, data.export, data.erase, data.restore])
+@pytest.mark.parametrize("function", [data.count, data.export, data.export_lines, data.erase, data.restore])
 def test_every_function_that_touches_rows_takes_the_owner_first(function) -> None:
     owner = next(iter(inspect.signature(function).parameters.values()))
     assert (owner.name, owner.default) == ("owner", inspect.Parameter.empty)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm  # type: ignore[import-untyped]  # It has no types.
 
@@ -15,9 +14,9 @@ from tasks import data
 
 
 class Command(BaseCommand):
-    """Writes all tasks of a user as JSON lines."""
+    """Writes all tasks of a user as JSON lines, and last how many they are."""
 
-    help = "Write USER's tasks as JSON lines, oldest first, to FILE or to standard output."
+    help = "Write USER's tasks as JSON lines, oldest first, and their number to FILE or to standard output."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", help="the user id")
@@ -30,13 +29,12 @@ class Command(BaseCommand):
         super().run_from_argv(argv)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        owner, exported = options["user"], 0
+        owner = options["user"]
         try:
             with opened(options["file"]) as file, tqdm(total=data.count(owner), unit="task", disable=None) as bar:
-                for batch in data.export(owner):
-                    file.writelines(orjson.dumps(task, option=orjson.OPT_APPEND_NEWLINE) for task in batch)
-                    exported += len(batch)
-                    bar.update(len(batch))
+                for exported, line in enumerate(data.export_lines(owner)):  # The last line is no task.
+                    file.write(line)
+                    bar.update(exported - bar.n)
         except OSError as error:
             raise CommandError(f"It was not written: {error}") from None
         # To standard error, because standard output may have the tasks.

@@ -11,7 +11,7 @@ from tasks import data
 
 
 class Command(BaseCommand):
-    """Restores an export to a user who has no tasks. If a line of it is broken, nothing is restored."""
+    """Restores an export to a user who has no tasks. If it is not whole, nothing is restored."""
 
     help = "Restore FILE, which export_user wrote, to USER, who has no tasks. They get new ids and keep their times."
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
                 imported = data.restore(owner, data.parse_export(lines(file)))
         except data.NotEmpty:
             raise CommandError("Nothing was imported: this user has tasks.") from None
-        except data.BrokenLine as error:
+        except data.BrokenExport as error:
             raise CommandError(f"Nothing was imported. {error}") from None
         except OSError as error:
             raise CommandError(f"Nothing was imported: {error}") from None
