@@ -107,21 +107,44 @@ def test_commands_show_their_progress_on_a_terminal_and_only_there(user: User, t
     assert manage(user.live.variables, "erase_user", user.subject, "--yes").stderr == ""
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_an_export_that_is_stopped_leaves_no_file(live: Live, tmp_path: Path, how: signal.Signals) -> None:
     fill(live.variables, how.name, 20_000)
     process = subprocess.Popen(
         [sys.executable, "manage.py", "export_user", how.name, str(tmp_path / "file")],
         cwd=ROOT,
         env=live.variables,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     while not any(path.stat().st_size for path in tmp_path.iterdir()):
         assert process.poll() is None
         time.sleep(0.005)
     process.send_signal(how)
-    assert process.wait(20) != 0
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (128 + how, f"Stopped by {how.name}.\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_import_that_is_interrupted_says_so_in_one_line_and_keeps_nothing(live: Live, tmp_path: Path) -> None:
+    moment = "2026-01-01T00:00:00.000000Z"
+    task = {"title": "Milk", "user_id": "x", "created_at": moment, "updated_at": moment}
+    os.mkfifo(tmp_path / "file")
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "import_user", "carol", str(tmp_path / "file")],
+        cwd=ROOT,
+        env=live.variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with (tmp_path / "file").open("w") as file:  # The command waits for the end of it.
+        file.write(f"{json.dumps(task)}\n" * 2000)
+        file.flush()
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=20)
+    assert (process.returncode, said) == (130, "Stopped by SIGINT.\n")
+    assert manage(live.variables, "erase_user", "carol", "--dry-run").stdout == "carol has 0 tasks.\n"
 
 
 def test_on_a_database_that_is_not_migrated_a_command_ends_with_one_line(tmp_path: Path) -> None:

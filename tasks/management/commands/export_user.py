@@ -1,5 +1,4 @@
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,12 +20,6 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", help="the user id")
         parser.add_argument("file", nargs="?", type=Path, help="a new file; standard output if not given")
-
-    def run_from_argv(self, argv: list[str]) -> None:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) == signal.SIG_DFL:  # With nohup it is not.
-                signal.signal(number, lambda number, _: sys.exit(128 + number))  # So that no unfinished file stays.
-        super().run_from_argv(argv)
 
     def handle(self, *args: Any, **options: Any) -> None:
         owner = options["user"]
