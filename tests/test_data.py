@@ -82,9 +82,10 @@ def test_the_memory_of_each_command_is_bounded(tmp_path: Path) -> None:
 
 def test_an_export_goes_to_standard_output_and_the_report_of_it_does_not(user: User) -> None:
     tasks = [user.create("Ünïted"), user.create("Milk")]
-    done = manage(user.live.variables, "export_user", user.subject)
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [*tasks, {"tasks": 2}]
-    assert done.stderr == "Exported 2 tasks.\n"
+    for file in ([], ["-"]):
+        done = manage(user.live.variables, "export_user", user.subject, *file)
+        assert [json.loads(line) for line in done.stdout.splitlines()] == [*tasks, {"tasks": 2}]
+        assert done.stderr == "Exported 2 tasks.\n"
 
 
 def test_commands_show_their_progress_on_a_terminal_and_only_there(user: User, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", help="the user id")
-        parser.add_argument("file", nargs="?", type=Path, help="a new file; standard output if not given")
+        parser.add_argument("file", nargs="?", default="-", type=Path, help="a new file; - is standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
         owner = options["user"]
@@ -35,9 +35,9 @@ class Command(BaseCommand):
 
 
 @contextmanager
-def opened(path: Path | None) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a new file that only the operator can read, and that gets its name when it is complete."""
-    if path is None:
+    if path == Path("-"):
         yield sys.stdout.buffer
         sys.stdout.flush()
         return
