@@ -28,6 +28,8 @@ def end() -> NoReturn:
 
 
 def main() -> None:
+    if sys.stdout is None:
+        sys.exit("Standard output is closed.")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # With nohup it is.
             signal.signal(number, stop)

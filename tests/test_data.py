@@ -88,6 +88,18 @@ def test_an_export_goes_to_standard_output_and_the_report_of_it_does_not(user: U
         assert done.stderr == "Exported 2 tasks.\n"
 
 
+@pytest.mark.parametrize("command", [["export_user", "alice"], ["erase_user", "alice", "--dry-run"]])
+def test_where_standard_output_is_closed_a_command_says_so_in_one_line(live: Live, command: list[str]) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", sys.executable, "manage.py", *command],
+        cwd=ROOT,
+        env=live.variables,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, "Standard output is closed.\n")
+
+
 def test_commands_show_their_progress_on_a_terminal_and_only_there(user: User, tmp_path: Path) -> None:
     user.create("Milk")
     file = str(tmp_path / "file")
