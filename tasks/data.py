@@ -22,6 +22,7 @@ from todo_project.strict import decode_json
 
 BATCH_SIZE = 1000  # Tasks that are in memory at once, and that `erase` deletes in one transaction.
 MAX_LINE_BYTES = 256 * 1024  # More than the longest task needs, even with every character escaped.
+NOT_UTF_8 = "No user has this id: it is not UTF-8."
 TAKE_A_WHOLE_ONE = "Import a whole copy of one export."
 STILL_READ = "but the database's files still hold the text while somebody reads them, such as a backup."
 

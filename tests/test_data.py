@@ -100,6 +100,18 @@ def test_where_standard_output_is_closed_a_command_says_so_in_one_line(live: Liv
     assert (done.returncode, done.stderr) == (1, "Standard output is closed.\n")
 
 
+def test_an_id_that_the_terminal_cannot_show_is_escaped(live: Live) -> None:
+    done = manage({**live.variables, "PYTHONIOENCODING": "ascii"}, "erase_user", "ünï", "--dry-run")
+    assert done.stdout == "\\xfcn\\xef has 0 tasks.\n"
+
+
+@pytest.mark.parametrize("arguments", [["export_user"], ["erase_user", "--yes"], ["erase_user", "--dry-run"]])
+def test_an_id_that_is_not_utf_8_is_refused_in_one_line(live: Live, arguments: list[str]) -> None:
+    done = manage(live.variables, *arguments, os.fsdecode(b"\xff"), expect=1)
+    assert done.stderr == "CommandError: No user has this id: it is not UTF-8.\n"
+    assert done.stdout == ""
+
+
 def test_commands_show_their_progress_on_a_terminal_and_only_there(user: User, tmp_path: Path) -> None:
     user.create("Milk")
     file = str(tmp_path / "file")

@@ -1,3 +1,4 @@
+import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -17,9 +18,16 @@ class Command(BaseCommand):
         choice.add_argument("--yes", action="store_true", help="erase them")
         choice.add_argument("--dry-run", action="store_true", help="only say how many they are")
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # The id may not be in its encoding.
+        super().run_from_argv(argv)
+
     def handle(self, *args: Any, **options: Any) -> None:
         owner = options["user"]
-        count = data.count(owner)
+        try:
+            count = data.count(owner)
+        except UnicodeEncodeError:
+            raise CommandError(data.NOT_UTF_8) from None
         self.stdout.write(f"{owner} has {count} task{'' if count == 1 else 's'}.")
         if options["dry_run"]:
             return

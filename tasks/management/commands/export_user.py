@@ -28,6 +28,8 @@ class Command(BaseCommand):
                 for exported, line in enumerate(data.export_lines(owner)):  # The last line is no task.
                     file.write(line)
                     bar.update(exported - bar.n)
+        except UnicodeEncodeError:
+            raise CommandError(data.NOT_UTF_8) from None
         except OSError as error:
             raise CommandError(f"It was not written: {error}") from None
         # To standard error, because standard output may have the tasks.
