@@ -121,8 +121,9 @@ def env_redis(name: str) -> str:
 
     try:
         parts = urlsplit(url)
-        if parts.scheme not in {"redis", "rediss"} or not parts.hostname or not re.fullmatch("/?[0-9]*", parts.path):
+        if parts.scheme not in {"redis", "rediss"} or not re.fullmatch("/?[0-9]*", parts.path):
             raise ValueError(url)
+        parse_host(parts.hostname or "")
         ConnectionPool.from_url(url).make_connection()  # Checks every option without connecting.
     except (ValueError, TypeError, RedisError):
         raise ImproperlyConfigured(

@@ -355,6 +355,8 @@ REFUSED: dict[str, dict[str, list[str]]] = {
             "http://localhost:6379",
             "redis://",
             "redis://host:port",
+            "redis://redis..internal:6379/0",
+            f"redis://{'a' * 64}:6379/0",
             "redis://host/name",
             "redis://host/0?db=x",
             "redis://host/0?pool=1",
