@@ -116,6 +116,9 @@ def test_every_answer_to_a_signed_in_user_says_what_is_left_and_refused_ones_cos
     unchanged = alice.request("GET", f"{alice.tasks}/{task['id']}")
     again = alice.request("GET", f"{alice.tasks}/{task['id']}", If_None_Match=unchanged.headers["ETag"])
     assert (again.status, left(again)) == (304, 7)
+    unseen = alice.request("GET", alice.tasks, Accept="image/png")  # Refused before the token is looked at.
+    assert (unseen.status, unseen.headers["RateLimit-Policy"]) == (406, None)
+    assert left(alice.request("GET", alice.tasks)) == 6
 
 
 @pytest.mark.promise("P-54")
