@@ -1,6 +1,8 @@
 """THROTTLE_RATE over real HTTP: exact in one process and, by a real Redis, in all; per user and, behind a proxy, per address."""
 
 import signal
+import socketserver
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -265,3 +267,57 @@ def test_while_the_storage_is_away_requests_go_on_and_one_line_a_second_says_so(
             redis.start()
         time.sleep(1.1)
         assert left(user.request("GET", user.tasks)) < 20
+
+
+@needs_redis
+def test_a_lookup_that_hangs_holds_no_request() -> None:
+    storage = "redis://:hunter22@redis.internal:6379/0"
+    with live("tests.slow_names", THROTTLE_RATE="20/hour", THROTTLE_STORAGE=storage, WEB_CONCURRENCY="1") as one:
+        user = User(one)
+
+        def timed(_: int) -> float:
+            began = time.monotonic()
+            assert user.request("GET", user.tasks).status == 200
+            return time.monotonic() - began
+
+        ends = time.monotonic() + 3
+        while time.monotonic() < ends:
+            with ThreadPoolExecutor(8) as pool:
+                assert max(pool.map(timed, range(8))) < 2  # 0.25 and what a slow machine needs.
+            time.sleep(0.3)
+        assert "Redis at redis.internal:6379 cannot be asked (TimeoutError)" in one.log
+
+
+@needs_redis
+def test_whatever_answers_in_place_of_redis_requests_go_on_uncounted() -> None:
+    answers = [
+        b"+OK",
+        b"*1\r\n:1",
+        b"*2\r\n$1\r\nx\r\n:1",
+        b"$2\r\n\xff\xfe",
+        b"+\xff",
+        b":x",
+        b"$x",
+        b"HTTP/1.1 400 No",
+        b"",
+    ]
+    answer = b""
+
+    class Other(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while self.request.recv(65536):
+                self.request.sendall((answer + b"\r\n") * 5)  # For each command of a greeting.
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Other) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        storage = f"redis://:hunter22@127.0.0.1:{server.server_address[1]}/0"
+        with live(THROTTLE_RATE="20/hour", THROTTLE_STORAGE=storage, WEB_CONCURRENCY="1") as one:
+            user = User(one)
+            for number, answer in enumerate(answers, 1):
+                got = user.request("GET", user.tasks)
+                assert (got.status, got.headers["RateLimit"]) == (200, None), answer
+                assert one.log.count("Requests go uncounted") == number, answer
+                time.sleep(1.1)
+            assert "Traceback" not in one.log
+        server.shutdown()

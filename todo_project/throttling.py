@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -72,10 +73,23 @@ class RedisCounters(RedisStorage):
 
     def initialize_storage(self, _uri: str) -> None:
         self.count = self.storage.register_script(self.SCRIPT)
+        self.threads = ThreadPoolExecutor(thread_name_prefix="redis")
 
     def hit(self, key: str, seconds: int, amount: int) -> tuple[int, float]:
-        count, milliseconds = self.count([self.prefixed_key(key)], [amount, seconds])
-        return count, milliseconds / 1000
+        """Ask in another thread, because nothing else ends the wait for a name server.
+
+        Raises:
+            Exception: any, since something else than Redis may answer.
+        """
+        asked = self.threads.submit(self.count, [self.prefixed_key(key)], [amount, seconds])
+        try:
+            answer = asked.result(STORAGE_TIMEOUT)
+        finally:
+            asked.cancel()  # If it has not begun, nobody waits for it any more.
+        match answer:
+            case [int(count), int(milliseconds)]:
+                return count, milliseconds / 1000
+        raise ValueError("This is no answer of the script.")
 
 
 class Allowance(NamedTuple):
@@ -123,7 +137,7 @@ def count(kind: str, name: str, amount: int = 1) -> Allowance | None:
     else:
         try:
             counted, seconds = COUNTERS.hit(key, limit.get_expiry(), amount)
-        except COUNTERS.base_exceptions as error:
+        except Exception as error:
             paused_until = time.monotonic() + STORAGE_PAUSE
             host = urlsplit(settings.THROTTLE_STORAGE).netloc.rpartition("@")[2]
             logger.warning("Requests go uncounted: Redis at %s cannot be asked (%s)", host, type(error).__name__)
