@@ -14,24 +14,33 @@ from django.db import Error
 
 from todo_project.database import is_refusal, report_unavailable
 
-stopped: list[int] = []  # The signals that came.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+stopped: list[signal.Signals] = []  # The first of them that came.
 
 
 def stop(number: int, frame: FrameType | None) -> NoReturn:
-    stopped.append(number)
-    raise KeyboardInterrupt  # For SIGTERM and SIGHUP too, so that a command cleans up.
+    """Let the command clean up. Another signal does not interrupt that."""
+    for one in SIGNALS:
+        signal.signal(one, signal.SIG_IGN)
+    stopped.append(signal.Signals(number))
+    raise KeyboardInterrupt
 
 
 def end() -> NoReturn:
-    sys.stderr.write(f"Stopped by {signal.Signals(stopped[0]).name}.\n")
-    sys.exit(128 + stopped[0])
+    """End by the signal itself, so that a shell's loop ends, too."""
+    number = stopped[0] if stopped else signal.SIGINT
+    sys.stderr.write(f"Stopped by {number.name}.\n")
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    sys.exit(128 + number)
 
 
 def main() -> None:
     if sys.stdout is None:
         sys.exit("Standard output is closed.")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # With nohup it is.
+    for number in SIGNALS:
+        # With nohup one is ignored. A shell goes on after Ctrl-C.
+        if signal.getsignal(number) != signal.SIG_IGN and sys.argv[1:2] != ["shell"]:
             signal.signal(number, stop)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "todo_project.settings")
     try:
