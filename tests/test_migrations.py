@@ -165,7 +165,7 @@ def run(folder: Path, database_url: str, *arguments: str) -> None:
         env=environment(database_url),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
 
@@ -286,7 +286,8 @@ def cut_off(folder: Path, database_url: str, index: str) -> None:
 def until_an_index_waits(database_url: str) -> int:
     """Wait until an index that is made concurrently waits for a writer; return the process that makes it."""
     waiting = "SELECT pid FROM pg_stat_activity WHERE query LIKE '% INDEX CONCURRENTLY %' AND wait_event_type = 'Lock'"
-    ends = time.monotonic() + 30
+    waiting += " AND datname = current_database()"
+    ends = time.monotonic() + 60
     with psycopg.connect(database_url, autocommit=True) as watcher:
         while time.monotonic() < ends:
             for (pid,) in watcher.execute(waiting):
@@ -295,9 +296,15 @@ def until_an_index_waits(database_url: str) -> int:
     raise AssertionError("No index was made concurrently.")
 
 
-def migrating(folder: Path, database_url: str) -> subprocess.Popen[str]:
+@contextmanager
+def migrating(folder: Path, database_url: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "manage.py", "migrate", "--noinput"]
-    return subprocess.Popen(command, cwd=folder, env=environment(database_url), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=folder, env=environment(database_url), stderr=subprocess.PIPE, text=True)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()  # Where a test has failed, it may wait for ever.
 
 
 def is_valid(database_url: str, index: str) -> bool:

@@ -8,18 +8,20 @@ def make_index(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None
 
     The second migration once made it, so it may be there.
     """
-    concurrently = ""
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.drop_invalid_index("tasks_task", "tasks_idempotency_key")
-        concurrently = "CONCURRENTLY"
     schema_editor.execute(
-        f"CREATE UNIQUE INDEX {concurrently} IF NOT EXISTS tasks_idempotency_key"
+        f"CREATE UNIQUE INDEX {concurrently(schema_editor)} IF NOT EXISTS tasks_idempotency_key"
         " ON tasks_task (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL"
     )
 
 
 def drop_index(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    schema_editor.execute("DROP INDEX tasks_idempotency_key")
+    schema_editor.execute(f"DROP INDEX {concurrently(schema_editor)} IF EXISTS tasks_idempotency_key")
+
+
+def concurrently(schema_editor: BaseDatabaseSchemaEditor) -> str:
+    return "CONCURRENTLY" if schema_editor.connection.vendor == "postgresql" else ""
 
 
 class Migration(migrations.Migration):

@@ -216,6 +216,11 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
     can be run again.
     """
 
+    # The index may be there already: the last attempt may have ended before it was recorded.
+    sql_create_index_concurrently = schema.DatabaseSchemaEditor.sql_create_index_concurrently.replace(
+        "CONCURRENTLY", "CONCURRENTLY IF NOT EXISTS"
+    )
+
     def __enter__(self) -> "SchemaEditor":
         super().__enter__()
         if self.atomic_migration:
@@ -233,7 +238,7 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
     def drop_invalid_index(self, table: str, index: str) -> None:
         """Drop what is left of an index whose concurrent creation was cut off; nothing can complete it.
 
-        Raises OperationalError after a second if somebody else is still making it.
+        Raises OperationalError after a second if somebody else is still making it. On Citus that is not noticed.
         """
         if not self._is_invalid(index):
             return
