@@ -283,7 +283,7 @@ def test_a_lookup_that_hangs_holds_no_request() -> None:
         ends = time.monotonic() + 3
         while time.monotonic() < ends:
             with ThreadPoolExecutor(8) as pool:
-                assert max(pool.map(timed, range(8))) < 2  # 0.25 and what a slow machine needs.
+                assert max(pool.map(timed, range(8))) < 5  # 0.25 and what a slow machine needs; the lookup takes 10.
             time.sleep(0.3)
         assert "Redis at redis.internal:6379 cannot be asked (TimeoutError)" in one.log
 

@@ -73,7 +73,7 @@ class RedisCounters(RedisStorage):
 
     def initialize_storage(self, _uri: str) -> None:
         self.count = self.storage.register_script(self.SCRIPT)
-        self.threads = ThreadPoolExecutor(thread_name_prefix="redis")
+        self.threads = ThreadPoolExecutor(settings.SERVER.threads, thread_name_prefix="redis")
 
     def hit(self, key: str, seconds: int, amount: int) -> tuple[int, float]:
         """Ask in another thread, because nothing else ends the wait for a name server.
@@ -125,7 +125,7 @@ paused_until = 0.0
 def count(kind: str, name: str, amount: int = 1) -> Allowance | None:
     """Count a request and return what is left, in a window that begins with its first request.
 
-    None while the storage cannot be reached: enforcing the rate is not worth an outage.
+    None while Redis does not answer as it should: enforcing the rate is not worth an outage.
     """
     global paused_until
     limit = rate()
