@@ -114,8 +114,10 @@ class CORSMiddleware(CorsMiddleware):
             return self.get_response(request)
         response: Any = super().__call__(request)
         if origin is not None and self.is_enabled(request):
-            host = request._get_raw_host()  # type: ignore[attr-defined]  # get_host() would refuse a foreign one here, too.
-            allowed = "Access-Control-Allow-Origin" in response or origin.endswith(f"//{host}")
+            try:
+                allowed = "Access-Control-Allow-Origin" in response or origin.endswith(f"//{request.get_host()}")
+            except DisallowedHost:  # This is what the request was refused for, and it is logged.
+                return response
             if not allowed:
                 refusals.warning("Origin %r is not in CORS_ALLOWED_ORIGINS", origin[:255])
         return response
@@ -160,7 +162,7 @@ class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]  # django-axe
 
 
 class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
-    """Counts failed sign-ins and keeps nothing that they sent: a password in another field, a title in an address."""
+    """Counts failed sign-ins and keeps none of their other fields: a password in one of them, a title in an address."""
 
     def user_login_failed(self, sender: Any, credentials: Any, request: Any = None, **kwargs: Any) -> None:
         if request is None:

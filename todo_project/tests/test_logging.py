@@ -151,7 +151,8 @@ def test_host_that_is_not_ours_is_named_with_its_setting(alice: Actor, log) -> N
 def test_host_that_is_not_ours_is_a_warning_whatever_the_origin(alice: Actor, log, host: str, origin: str) -> None:
     problem = assert_problem(alice.get(alice.tasks, Host=host, Origin=origin), 400, "bad_request")
     assert problem["detail"] == "This service does not answer to that host name."
-    assert refused(log)[0].startswith("Host ")
+    (line,) = refused(log)
+    assert line.startswith("Host ")
     assert "ERROR" not in log.getvalue() and "Traceback" not in log.getvalue()
 
 
