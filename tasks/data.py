@@ -23,7 +23,7 @@ from todo_project.strict import decode_json
 BATCH_SIZE = 1000  # Tasks that are in memory at once, and that `erase` deletes in one transaction.
 MAX_LINE_BYTES = 256 * 1024  # More than the longest task needs, even with every character escaped.
 NOT_UTF_8 = "No user has this id: it is not UTF-8."
-TAKE_A_WHOLE_ONE = "Import a whole copy of one export."
+TAKE_A_WHOLE_ONE = "Import the whole file that export_user wrote."
 STILL_READ = "but the database's files still hold the text while somebody reads them, such as a backup."
 
 
@@ -129,7 +129,7 @@ def parse_export(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         except (ValueError, RecursionError):
             raise BrokenExport(f"Line {number} is not a line of JSON, or too long for a task.") from None
         if ended:
-            if values["tasks"] != number - 1:
+            if type(values["tasks"]) is not int or values["tasks"] != number - 1:
                 said = f"Line {number} does not say how many tasks come before it, {number - 1}."
                 raise BrokenExport(f"{said} {TAKE_A_WHOLE_ONE}")
             continue

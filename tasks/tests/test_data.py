@@ -236,7 +236,7 @@ def test_a_damaged_export_is_refused_with_what_is_wrong_and_what_to_do(tasks: in
             (tmp_path / "damaged.jsonl").write_bytes(b"".join(file))
             with pytest.raises(CommandError) as refusal:
                 run("import_user", "carol", tmp_path / "damaged.jsonl")
-            assert str(refusal.value) == f"Nothing was imported. {reason} Import a whole copy of one export."
+            assert str(refusal.value) == f"Nothing was imported. {reason} Import the whole file that export_user wrote."
     assert rows() == before
 
 

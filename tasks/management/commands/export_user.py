@@ -25,7 +25,8 @@ class Command(BaseCommand):
         owner = options["user"]
         try:
             with opened(options["file"]) as file, tqdm(total=data.count(owner), unit="task", disable=None) as bar:
-                for exported, line in enumerate(data.export_lines(owner)):  # The last line is no task.
+                # The last line is no task, so that its index is their number.
+                for exported, line in enumerate(data.export_lines(owner)):
                     file.write(line)
                     bar.update(exported - bar.n)
         except UnicodeEncodeError:
