@@ -8,6 +8,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -132,12 +133,17 @@ def test_commands_show_their_progress_on_a_terminal_and_only_there(user: User, t
     assert manage(user.live.variables, "erase_user", user.subject, "--yes").stderr == ""
 
 
-def heed_signals() -> None:
-    """A shell ignores SIGINT for what it starts in the background, such as these tests, and nohup ignores SIGHUP."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+@pytest.fixture
+def heeding_signals() -> Iterator[None]:
+    """What is started heeds them, though a shell ignores SIGINT for these tests in the background, and nohup SIGHUP."""
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
+@pytest.mark.usefixtures("heeding_signals")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_an_export_that_is_stopped_leaves_no_file(live: Live, tmp_path: Path, how: signal.Signals) -> None:
     fill(live.variables, how.name, 50_000)
@@ -147,7 +153,6 @@ def test_an_export_that_is_stopped_leaves_no_file(live: Live, tmp_path: Path, ho
         env=live.variables,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_signals,
     )
     while not any(path.stat().st_size for path in tmp_path.iterdir()):
         assert process.poll() is None
@@ -159,6 +164,7 @@ def test_an_export_that_is_stopped_leaves_no_file(live: Live, tmp_path: Path, ho
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("heeding_signals")
 def test_an_import_that_is_interrupted_says_so_in_one_line_and_keeps_nothing(live: Live, tmp_path: Path) -> None:
     moment = "2026-01-01T00:00:00.000000Z"
     task = {"title": "Milk", "user_id": "x", "created_at": moment, "updated_at": moment}
@@ -170,7 +176,6 @@ def test_an_import_that_is_interrupted_says_so_in_one_line_and_keeps_nothing(liv
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=heed_signals,
     )
     # The command waits for the end of it. To open it for writing alone would wait for the command.
     with open(os.open(tmp_path / "file", os.O_RDWR), "w") as file:
