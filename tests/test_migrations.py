@@ -207,7 +207,11 @@ def test_an_index_is_made_while_somebody_writes(tmp_path: Path) -> None:
         with client_at_work(User(service)) as statuses, open_writer(database_url):
             run(tmp_path, database_url, "migrate", "--noinput")
         assert statuses == {200, 201, 204}
-        assert not POSTGRESQL or is_valid(database_url, "tasks_owner_title")
+        if POSTGRESQL:
+            assert is_valid(database_url, "tasks_owner_title")
+            # As where the last attempt ended before Django recorded it.
+            run(tmp_path, database_url, "migrate", "--fake", "tasks", "0004")
+            run(tmp_path, database_url, "migrate", "--noinput")
         run(tmp_path, database_url, "migrate", "tasks", "0004")
         assert service.request("GET", "/readyz").status == 200
 
